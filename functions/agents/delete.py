@@ -1,0 +1,17 @@
+"""DELETE /agents/{agent_ref}: soft delete; the name is free again."""
+
+from typing import Annotated
+
+from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
+
+from shared.api import Caller, allowed, edge, empty
+from shared.domain import agents
+
+app = APIGatewayRestResolver(enable_validation=True)
+handler = edge(app)
+
+
+@app.delete("/agents/<agent_ref>", summary="Delete an agent", tags=["agents"], status_code=204)
+def delete_agent(caller: Annotated[Caller, allowed("agents:write")], agent_ref: str) -> Response[None]:
+    agents.delete(caller.store, agent_ref)
+    return empty()

@@ -1,0 +1,20 @@
+"""API Gateway REQUEST authorizer: who is calling, from the `X-API-Key` header.
+
+It answers for the whole API, never for the one method called, since the answer may be remembered. What the caller may
+do is the routes' business.
+"""
+
+from typing import Any
+
+from shared.api.authorizer import credentials, policy
+from shared.domain import identities
+from shared.telemetry import worker
+
+
+@worker
+def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
+    identity = identities.resolve(credentials(event))
+    if identity is None:
+        # The text that API Gateway turns into its UNAUTHORIZED response.
+        raise PermissionError("Unauthorized")
+    return policy(event["methodArn"], identity)

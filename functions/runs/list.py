@@ -1,0 +1,19 @@
+"""GET /runs: the tenant's runs, newest first."""
+
+from functools import partial
+from typing import Annotated
+
+from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Request, Response
+
+from shared.api import Caller, Paging, allowed, edge, listed
+from shared.domain import runs
+
+app = APIGatewayRestResolver(enable_validation=True)
+handler = edge(app)
+
+
+@app.get("/runs", summary="List runs", tags=["runs"])
+def list_runs(
+    caller: Annotated[Caller, allowed("runs:read")], request: Request, paging: Paging
+) -> Response[list[runs.Run]]:
+    return listed(request, paging, partial(runs.page, caller.store), runs.of_item)

@@ -1,0 +1,20 @@
+"""POST /runs: run an agent and wait for it; 202 if it takes longer than we wait."""
+
+from typing import Annotated
+
+from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
+
+from shared.api import Caller, accepted, allowed, created, edge
+from shared.domain import runs
+
+app = APIGatewayRestResolver(enable_validation=True)
+handler = edge(app)
+
+
+@app.post("/runs", summary="Run an agent", tags=["runs"], status_code=201)
+def start_run(caller: Annotated[Caller, allowed("runs:execute")], draft: runs.RunCreate) -> Response[runs.Run]:
+    run, ended = runs.start(
+        caller.store, draft, user_id=caller.user_id, granted=caller.scopes, trace_id=caller.trace_id
+    )
+    location = f"/runs/{run.id}"
+    return created(run, location) if ended else accepted(run, location)

@@ -1,0 +1,17 @@
+"""POST /tools: create a tool in the caller's tenant."""
+
+from typing import Annotated
+
+from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
+
+from shared.api import Caller, allowed, created, edge
+from shared.domain import tools
+
+app = APIGatewayRestResolver(enable_validation=True)
+handler = edge(app)
+
+
+@app.post("/tools", summary="Create a tool", tags=["tools"], status_code=201)
+def create_tool(caller: Annotated[Caller, allowed("tools:write")], draft: tools.ToolCreate) -> Response[tools.Tool]:
+    tool = tools.create(caller.store, draft)
+    return created(tool, f"/tools/{tool.id}")

@@ -1,0 +1,211 @@
+"""The one way in: every API function's handler is `edge(app)`.
+
+Here, once: trace id, log context, bad bodies, idempotency, and errors become HTTP.
+"""
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
+
+from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response, content_types
+from aws_lambda_powertools.event_handler.openapi.exceptions import (
+    RequestUnsupportedContentType,
+    RequestValidationError,
+)
+
+from shared.api import idempotency
+from shared.api.caller import Permission, check, identify
+from shared.errors import BadRequest, PayloadTooLarge, PlatformError, TableBusy, Unavailable, Unprocessable
+from shared.store.ids import new_id
+from shared.telemetry import clear_log_context, log_context, logger
+
+Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
+
+MAX_BODY_BYTES = 1_000_000
+_MAX_DEPTH = 40
+_TRACE_ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
+
+
+def edge(app: APIGatewayRestResolver) -> Handler:
+    """The Lambda handler of a resolver.
+
+    A `PlatformError` becomes its HTTP answer; everything else a logged, opaque 500.
+    """
+
+    def refuse(error: PlatformError) -> Response[Any]:
+        return _response(error, app.context["trace_id"])
+
+    def refuse_input(error: RequestValidationError | RequestUnsupportedContentType) -> Response[Any]:
+        problems = list(error.errors())
+        if any(problem["loc"][:1] == ("response",) for problem in problems):
+            # Powertools raises the same error for an answer of ours that breaks its own schema.
+            raise TypeError("the handler's answer does not fit its declared type") from error
+        _check_permission_first(app)
+        return _response(_invalid_input(error), app.context["trace_id"])
+
+    register: Any = app.exception_handler
+    register(PlatformError)(refuse)
+    register([RequestValidationError, RequestUnsupportedContentType])(refuse_input)
+
+    def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+        trace_id = _trace_id(event)
+        log_context(trace_id=trace_id, operation=f"{event.get('httpMethod')} {event.get('resource')}")
+        try:
+            answer = _answer(app, event, context, trace_id)
+        except PlatformError as error:
+            answer = _raw(error, trace_id)
+        except TableBusy:
+            logger.warning("table busy", exc_info=True)
+            answer = _raw(Unavailable("The platform is busy; try again.", headers={"Retry-After": "1"}), trace_id)
+        except Exception:  # noqa: BLE001 - the one place where the unknown becomes an opaque 500
+            logger.exception("unexpected error")
+            answer = _raw(PlatformError("The platform failed to answer; try again."), trace_id)
+        finally:
+            clear_log_context()
+        answer.setdefault("multiValueHeaders", {})["X-Trace-Id"] = [trace_id]
+        return answer
+
+    return handler
+
+
+def _answer(app: APIGatewayRestResolver, event: dict[str, Any], context: Any, trace_id: str) -> dict[str, Any]:
+    _check_body(event)
+    caller = identify(event, trace_id)
+    log_context(tenant_id=caller.tenant_id, user_id=caller.user_id)
+    header = _header(event, "idempotency-key")
+    if event["httpMethod"] != "POST" or header is None:
+        app.context["trace_id"] = trace_id
+        return app.resolve(event, context)
+    operation = f"POST {event['path']}"
+    ticket = idempotency.begin(caller, header, operation, event.get("body") or "")
+    if isinstance(ticket, idempotency.Replay):
+        headers = ticket.answer.get("multiValueHeaders", {}) | {"Idempotency-Replayed": ["true"]}
+        return ticket.answer | {"multiValueHeaders": headers, "isBase64Encoded": False}
+    app.context.update(trace_id=trace_id, reserved_id=ticket.reserved_id)
+    try:
+        answer = app.resolve(event, context)
+    except Exception:
+        idempotency.end(caller.store, ticket, {"statusCode": 500})
+        raise
+    idempotency.end(caller.store, ticket, answer)
+    return answer
+
+
+def _header(event: dict[str, Any], name: str) -> str | None:
+    for key, value in (event.get("headers") or {}).items():
+        if key.lower() == name:
+            return str(value)
+    return None
+
+
+def _trace_id(event: dict[str, Any]) -> str:
+    given = _header(event, "x-trace-id")
+    return given if given and _TRACE_ID.fullmatch(given) else new_id()
+
+
+def _check_body(event: dict[str, Any]) -> None:
+    """Refuse what would break further in: not JSON, too large, too deep, half a character.
+
+    Raises:
+        BadRequest: says what is wrong.
+        PayloadTooLarge: more than a megabyte.
+    """
+    body = event.get("body")
+    if not body:
+        return
+    if event.get("isBase64Encoded"):
+        raise BadRequest("The body must be JSON text in UTF-8.", code="invalid_json")
+    if len(body.encode("utf-8", "surrogatepass")) > MAX_BODY_BYTES:
+        raise PayloadTooLarge(f"The body is larger than {MAX_BODY_BYTES} bytes.")
+    content_type = _header(event, "content-type") or ""
+    if content_type.startswith("application/x-www-form-urlencoded") and body.lstrip().startswith("{"):
+        # What curl sends with -d and no header: JSON under the name of a form.
+        event["headers"] = {**_without(event["headers"], "content-type"), "content-type": "application/json"}
+        event.pop("multiValueHeaders", None)
+    try:
+        parsed = json.loads(body, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise BadRequest("The body is not valid JSON.", code="invalid_json") from error
+    if body.count("[") + body.count("{") > _MAX_DEPTH and _depth(parsed) > _MAX_DEPTH:
+        raise BadRequest(f"The body is nested deeper than {_MAX_DEPTH} levels.", code="invalid_json")
+    if "\\ud" in body.lower():
+        try:
+            json.dumps(parsed, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            raise BadRequest("The body holds half of a surrogate pair.", code="invalid_json") from error
+
+
+def _without(headers: dict[str, str], name: str) -> dict[str, str]:
+    return {key: value for key, value in headers.items() if key.lower() != name}
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _depth(value: Any) -> int:
+    deepest, level = 0, [value]
+    while level:
+        deepest += 1
+        level = [
+            child
+            for node in level
+            if isinstance(node, dict | list)
+            for child in (node.values() if isinstance(node, dict) else node)
+        ]
+    return deepest
+
+
+def _check_permission_first(app: APIGatewayRestResolver) -> None:
+    """Powertools validates before it resolves dependencies; who may not call at all must not learn the schema."""
+    event = app.current_event.raw_event
+    for annotation in get_type_hints(app.context["_route"].func, include_extras=True).values():
+        if get_origin(annotation) is Annotated:
+            for mark in get_args(annotation)[1:]:
+                if isinstance(mark, Permission):
+                    check(identify(event, app.context["trace_id"]).scopes, mark.scope)
+
+
+def _invalid_input(error: RequestValidationError | RequestUnsupportedContentType) -> PlatformError:
+    if isinstance(error, RequestUnsupportedContentType):
+        return BadRequest("The body must be application/json.", code="unsupported_content_type")
+    problems = [
+        {"loc": _place(problem["loc"]), "msg": str(problem.get("msg", ""))[:300], "type": problem["type"]}
+        for problem in error.errors()
+    ]
+    first = problems[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return Unprocessable(f"{where}: {first['msg']}", code="validation_error", errors=problems[:50])
+
+
+def _place(loc: Sequence[Any]) -> list[str | int]:
+    """Where an input is wrong, in the caller's words: the model that gathers query parameters is ours alone."""
+    place = [part if isinstance(part, int) else str(part) for part in loc]
+    return [place[0], *place[2:]] if place[0] == "query" and len(place) == 3 else place
+
+
+def _body(error: PlatformError, trace_id: str) -> str:
+    body: dict[str, Any] = {"detail": error.detail, "code": error.code, "trace_id": trace_id}
+    if error.errors is not None:
+        body["errors"] = error.errors
+    return json.dumps(body, ensure_ascii=False)
+
+
+def _response(error: PlatformError, trace_id: str) -> Response[Any]:
+    return Response(
+        status_code=error.status,
+        content_type=content_types.APPLICATION_JSON,
+        body=_body(error, trace_id),
+        headers=dict(error.headers),
+    )
+
+
+def _raw(error: PlatformError, trace_id: str) -> dict[str, Any]:
+    headers = {"Content-Type": [content_types.APPLICATION_JSON]} | {k: [v] for k, v in error.headers.items()}
+    return {
+        "statusCode": error.status,
+        "multiValueHeaders": headers,
+        "body": _body(error, trace_id),
+        "isBase64Encoded": False,
+    }

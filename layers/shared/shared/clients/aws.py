@@ -1,0 +1,40 @@
+"""AWS clients: one of each per environment, made on first use."""
+
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from botocore.config import Config
+
+from shared.config import settings
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_secretsmanager import SecretsManagerClient
+    from mypy_boto3_stepfunctions import SFNClient
+
+
+def _config(**options: Any) -> Config:
+    # A custom endpoint has no "sync-" host of its own, so the prefix that StartSyncExecution adds must go.
+    return Config(inject_host_prefix=settings().aws_endpoint is None, max_pool_connections=64, **options)
+
+
+@cache
+def dynamodb() -> "DynamoDBClient":
+    """DynamoDB, with short timeouts: a request that hangs for a second will not come back."""
+    retries: Any = {"mode": "standard", "total_max_attempts": 4}
+    return boto3.client("dynamodb", config=_config(connect_timeout=1, read_timeout=5, retries=retries))
+
+
+@cache
+def stepfunctions() -> "SFNClient":
+    """Step Functions; a synchronous start is waited for `SYNC_WAIT_SECONDS` and never started twice."""
+    retries: Any = {"total_max_attempts": 1}
+    wait = settings().sync_wait_seconds
+    return boto3.client("stepfunctions", config=_config(connect_timeout=2, read_timeout=wait, retries=retries))
+
+
+@cache
+def secretsmanager() -> "SecretsManagerClient":
+    """Secrets Manager."""
+    return boto3.client("secretsmanager", config=_config(connect_timeout=2, read_timeout=5))

@@ -1,0 +1,22 @@
+"""The time as the API shows it: ISO 8601, UTC, milliseconds, `Z`."""
+
+from datetime import UTC, datetime, timedelta
+
+
+def iso(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def now() -> str:
+    """The current time. Texts of this form sort by time."""
+    return iso(datetime.now(UTC))
+
+
+def in_seconds(seconds: float) -> str:
+    """The time so many seconds from now."""
+    return iso(datetime.now(UTC) + timedelta(seconds=seconds))
+
+
+def seconds_until(moment: str) -> float:
+    """Seconds from now until a time of the form above; negative if it has passed."""
+    return (datetime.fromisoformat(moment) - datetime.now(UTC)).total_seconds()

@@ -1,0 +1,76 @@
+"""Settings, read from the environment once and only when asked for."""
+
+import json
+import os
+from dataclasses import dataclass
+from functools import cache
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the platform can be told from outside. Names and defaults are listed in docs/settings.md."""
+
+    table_name: str
+    environment: str
+    default_model: str
+    sync_wait_seconds: float
+    tool_default_timeout_ms: int
+    tool_max_timeout_ms: int
+    tool_retry_attempts: int
+    tool_private_hosts: frozenset[str]
+    tool_secrets: frozenset[str]
+    authorizer_cache_seconds: int
+    aws_endpoint: str | None
+
+
+def _names(variable: str) -> frozenset[str]:
+    return frozenset(name.strip() for name in os.environ.get(variable, "").split(",") if name.strip())
+
+
+@cache
+def settings() -> Settings:
+    """The settings of this process. A missing `TABLE_NAME` raises `KeyError`: nothing works without it."""
+    env = os.environ
+    return Settings(
+        table_name=env["TABLE_NAME"],
+        environment=env.get("ENVIRONMENT", "dev"),
+        default_model=env.get("DEFAULT_MODEL", "openai:gpt-4o-mini"),
+        sync_wait_seconds=float(env.get("SYNC_WAIT_SECONDS", "25")),
+        tool_default_timeout_ms=int(env.get("TOOL_DEFAULT_TIMEOUT_MS", "15000")),
+        tool_max_timeout_ms=int(env.get("TOOL_MAX_TIMEOUT_MS", "60000")),
+        tool_retry_attempts=int(env.get("TOOL_RETRY_ATTEMPTS", "2")),
+        tool_private_hosts=_names("TOOL_PRIVATE_HOSTS"),
+        tool_secrets=_names("TOOL_SECRETS"),
+        authorizer_cache_seconds=int(env.get("AUTHORIZER_CACHE_SECONDS", "60")),
+        aws_endpoint=env.get("AWS_ENDPOINT_URL"),
+    )
+
+
+def model_base_url(provider: str) -> str | None:
+    """Base URL of a model provider, `None` if this deployment does not know the provider.
+
+    `openai` is always known; any other provider is known by its setting ``<PROVIDER>_BASE_URL``.
+    """
+    if not provider.isidentifier():
+        return None
+    default = "https://api.openai.com/v1" if provider == "openai" else None
+    return os.environ.get(f"{provider.upper()}_BASE_URL") or default
+
+
+def boot_keys() -> dict[str, dict[str, object]]:
+    """`AUTH_API_KEYS`: key -> ``{"tenant_id", "user_id", "scopes"}``."""
+    parsed = json.loads(os.environ.get("AUTH_API_KEYS") or "{}")
+    return parsed if isinstance(parsed, dict) else {}
+
+
+def tool_secret(reference: str) -> str | None:
+    """The value of a tool's secret from the settings.
+
+    `SECRET_<REF>` is always readable; a bare `<REF>` only if the operator lists it in `TOOL_SECRETS`: a tenant
+    chooses the reference, and an open look-up would hand it `AWS_SECRET_ACCESS_KEY`.
+    """
+    prefixed = reference if reference.startswith("SECRET_") else f"SECRET_{reference}"
+    value = os.environ.get(prefixed)
+    if value is None and reference in settings().tool_secrets:
+        value = os.environ.get(reference)
+    return value

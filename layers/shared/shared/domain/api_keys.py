@@ -1,0 +1,238 @@
+"""Platform keys: ``ap_<environment>_<key id>_<secret>_<checksum>``.
+
+The checksum refuses typos and forgeries without a read, the key id makes the look-up one request, and the table holds
+HMAC-SHA256(pepper, key) only. The shape follows GitHub's token format: an identifiable prefix, and a CRC32 in base62
+(GitHub blog, "Behind GitHub's new authentication token formats", 2021-04-05).
+"""
+
+import hashlib
+import hmac
+import json
+import re
+import secrets as random
+import zlib
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated
+
+from pydantic import AfterValidator, AwareDatetime, Field
+
+from shared import clock
+from shared.clients.secrets import secret
+from shared.config import boot_keys, settings
+from shared.domain.fields import Model, Name, Record
+from shared.domain.scopes import SCOPES, holds, role_of, without_key_management
+from shared.errors import ConditionFailed, Forbidden, NotFound
+from shared.store import keys
+from shared.store.table import Item, Page, Put, Remove, TenantStore, find_directory_entry
+
+_ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_FORM = re.compile(r"(ap_[a-z0-9]{1,12}_([0-9A-Za-z]{16})_[0-9A-Za-z]{32})_([0-9A-Za-z]{6})")
+_TENANT = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_PREFIX_LENGTH = 12
+
+
+def _known_scope(value: str) -> str:
+    if value not in SCOPES:
+        raise ValueError(f"unknown scope; known are {', '.join(sorted(SCOPES))}")
+    return value
+
+
+def _in_future(value: datetime) -> datetime:
+    if clock.iso(value) <= clock.now():
+        raise ValueError("must be in the future")
+    return value
+
+
+Scope = Annotated[str, Field(max_length=50), AfterValidator(_known_scope)]
+
+
+class ApiKeyCreate(Model):
+    """A new key. Without scopes it gets its maker's, less the management of keys."""
+
+    name: Name = "key"
+    scopes: Annotated[list[Scope], Field(max_length=50)] | None = None
+    expires_at: Annotated[AwareDatetime, AfterValidator(_in_future)] | None = None
+
+
+class ApiKey(Record):
+    """A key as it may be shown."""
+
+    id: str
+    tenant_id: str
+    user_id: str
+    name: str
+    key_prefix: str
+    scopes: list[str]
+    is_active: bool
+    expires_at: str | None
+    created_at: str
+    revoked_at: str | None = None
+
+
+class ApiKeyCreated(ApiKey):
+    """A key as it is shown once."""
+
+    key: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who a credential stands for."""
+
+    tenant_id: str
+    user_id: str
+    scopes: frozenset[str]
+    key_id: str
+    expires_at: str | None
+
+    @property
+    def role(self) -> str:
+        return role_of(self.scopes)
+
+
+def base62(value: int, length: int) -> str:
+    digits = ""
+    for _ in range(length):
+        value, digit = divmod(value, 62)
+        digits = _ALPHABET[digit] + digits
+    return digits
+
+
+def checksum(text: str) -> str:
+    return base62(zlib.crc32(text.encode()), 6)
+
+
+def digest(key: str) -> str:
+    """What the table holds of a key.
+
+    Raises:
+        RuntimeError: this deployment has no pepper; no key can be made or checked.
+    """
+    pepper = secret("API_KEY_PEPPER")
+    if not pepper:
+        raise RuntimeError("API_KEY_PEPPER is not set")
+    return hmac.new(pepper.encode(), key.encode(), hashlib.sha256).hexdigest()
+
+
+def create(store: TenantStore, draft: ApiKeyCreate, *, user_id: str, granted: frozenset[str]) -> ApiKeyCreated:
+    """Make a key; 1 transaction. The key itself is in the answer and nowhere else.
+
+    Raises:
+        Forbidden: a scope is asked for that the maker lacks.
+    """
+    wanted = without_key_management(granted) if draft.scopes is None else frozenset(draft.scopes)
+    if lacking := sorted(scope for scope in wanted if not holds(granted, scope)):
+        raise Forbidden(f"You cannot grant a scope that you lack: {lacking[0]}.", code="scope_not_held")
+    key_id = "".join(random.choice(_ALPHABET) for _ in range(16))
+    body = f"ap_{settings().environment}_{key_id}_{''.join(random.choice(_ALPHABET) for _ in range(32))}"
+    key = f"{body}_{checksum(body)}"
+    record = ApiKey(
+        id=store.new_id(),
+        tenant_id=store.tenant_id,
+        user_id=user_id,
+        name=draft.name,
+        key_prefix=key[:_PREFIX_LENGTH],
+        scopes=sorted(wanted),
+        is_active=True,
+        expires_at=clock.iso(draft.expires_at) if draft.expires_at else None,
+        created_at=clock.now(),
+    )
+    entry = {
+        "tenant_id": store.tenant_id,
+        "user_id": user_id,
+        "scopes": record.scopes,
+        "hash": digest(key),
+        "expires_at": record.expires_at,
+    }
+    try:
+        store.write(
+            Put(keys.api_key(record.id), record.model_dump_json(), parts={"key_id": key_id}),
+            Put(keys.directory_entry(key_id), json.dumps(entry)),
+        )
+    except ConditionFailed:
+        # The first try of this idempotent request made the key. Its secret is not kept anywhere: shown once.
+        item = store.get(keys.api_key(record.id))
+        if item is None:
+            raise
+        return ApiKeyCreated(key=None, **read(item).model_dump())
+    return ApiKeyCreated(key=key, **record.model_dump())
+
+
+def read(item: Item) -> ApiKey:
+    return ApiKey.model_validate_json(item.doc)
+
+
+def page(store: TenantStore, include_revoked: bool, limit: int, after: str | None) -> Page:
+    """A page of keys, newest first; 1 request, or more where revoked keys are passed over."""
+    kept: list[Item] = []
+    while True:
+        found = store.query(keys.API_KEYS, limit=limit - len(kept), after=after, newest_first=True)
+        kept += [item for item in found.items if include_revoked or read(item).is_active]
+        after = found.next_after
+        if after is None or len(kept) >= limit:
+            return Page(kept, after)
+
+
+def revoke(store: TenantStore, api_key_id: str) -> None:
+    """End a key; repeatable; 1 read and 1 transaction. It stops working within `AUTHORIZER_CACHE_SECONDS`.
+
+    Raises:
+        NotFound: no such key in this tenant.
+    """
+    item = store.get(keys.api_key(api_key_id))
+    if item is None:
+        raise NotFound("No such API key.")
+    record = read(item)
+    if not record.is_active:
+        return
+    ended = record.model_copy(update={"is_active": False, "revoked_at": clock.now()})
+    store.write(
+        Put(keys.api_key(api_key_id), ended.model_dump_json(), when=None, parts=item.parts),
+        Remove(keys.directory_entry(item.parts["key_id"]), must_exist=False),
+    )
+
+
+def identify(key: str) -> Identity | None:
+    """Whose key this is; `None` if it is nobody's. 1 request at most, none for what was never a key.
+
+    Boot keys (`AUTH_API_KEYS`) are compared first, each in constant time.
+    """
+    given = key.encode()
+    found: Identity | None = None
+    for boot_key, owner in boot_keys().items():
+        if hmac.compare_digest(boot_key.encode(), given):
+            found = _boot_identity(owner)
+    if found:
+        return found
+    form = _FORM.fullmatch(key)
+    if form is None or not hmac.compare_digest(checksum(form[1]), form[3]):
+        return None
+    item = find_directory_entry(form[2])
+    if item is None:
+        return None
+    entry = json.loads(item.doc)
+    if not hmac.compare_digest(entry["hash"], digest(key)):
+        return None
+    if entry["expires_at"] and entry["expires_at"] <= clock.now():
+        return None
+    return Identity(
+        tenant_id=entry["tenant_id"],
+        user_id=entry["user_id"],
+        scopes=frozenset(entry["scopes"]),
+        key_id=form[2],
+        expires_at=entry["expires_at"],
+    )
+
+
+def _boot_identity(owner: dict[str, object]) -> Identity | None:
+    tenant_id, scopes = owner.get("tenant_id"), owner.get("scopes", [])
+    if not isinstance(tenant_id, str) or not _TENANT.fullmatch(tenant_id) or not isinstance(scopes, list):
+        return None
+    return Identity(
+        tenant_id=tenant_id,
+        user_id=str(owner.get("user_id", "boot")),
+        scopes=frozenset(str(scope) for scope in scopes) & SCOPES,
+        key_id="boot",
+        expires_at=None,
+    )

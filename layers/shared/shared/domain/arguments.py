@@ -1,0 +1,85 @@
+"""Checks what a model wants to call a tool with against the tool's JSON Schema.
+
+Schemas come from tenants, so nothing in them may cost time without bound: `pattern` and `patternProperties` are shown
+to the model but not evaluated (Python's `re` has no time limit), and following `$ref` is counted.
+"""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from jsonschema import Draft202012Validator, ValidationError, validators
+from jsonschema.exceptions import best_match
+from referencing import Registry
+
+from shared.errors import ToolError
+
+_MAX_REFERENCES = 2_000
+_SCHEMA_MAPS = {"properties", "$defs", "definitions", "dependentSchemas"}
+_PLAIN_VALUES = {"enum", "const", "default", "examples", "required", "dependentRequired"}
+
+
+def parse(text: str, schema: dict[str, Any]) -> dict[str, Any]:
+    """The arguments as an object that fits the schema.
+
+    Raises:
+        ToolError: `invalid_arguments`, saying where; `invalid_schema` if the schema leads nowhere.
+    """
+    try:
+        arguments = json.loads(text or "{}")
+    except (ValueError, RecursionError) as error:
+        raise ToolError("invalid_arguments", "The arguments are not valid JSON.") from error
+    if not isinstance(arguments, dict):
+        raise ToolError("invalid_arguments", "The arguments are not a JSON object.")
+    if not schema:
+        return arguments
+    try:
+        problem = best_match(_validator(without_patterns(schema)).iter_errors(arguments))
+    except RecursionError as error:
+        raise ToolError("invalid_schema", "The tool's schema refers to itself without end.") from error
+    except ToolError:
+        raise
+    except Exception as error:
+        # A $ref to nowhere raises the resolver's own errors.
+        raise ToolError("invalid_schema", f"The tool's schema cannot be followed ({type(error).__name__}).") from error
+    if problem is not None:
+        where = ".".join(str(part) for part in problem.absolute_path) or "arguments"
+        raise ToolError("invalid_arguments", f"{where}: {problem.message[:300]}")
+    return arguments
+
+
+def without_patterns(schema: Any) -> Any:
+    """The schema without regular expressions, and without what would turn stricter without them."""
+    if isinstance(schema, list):
+        return [without_patterns(child) for child in schema]
+    if not isinstance(schema, dict):
+        return schema
+    dropped = {"pattern"}
+    if "patternProperties" in schema:
+        dropped |= {"patternProperties", "additionalProperties", "unevaluatedProperties"}
+    kept: dict[str, Any] = {}
+    for key, value in schema.items():
+        if key in dropped:
+            continue
+        if key in _PLAIN_VALUES:
+            kept[key] = value
+        elif key in _SCHEMA_MAPS and isinstance(value, dict):
+            kept[key] = {name: without_patterns(child) for name, child in value.items()}
+        else:
+            kept[key] = without_patterns(value)
+    return kept
+
+
+def _validator(schema: dict[str, Any]) -> Any:
+    followed = 0
+
+    def count(validator: Any, reference: str, instance: Any, node: Any) -> Iterator[ValidationError]:
+        nonlocal followed
+        followed += 1
+        if followed > _MAX_REFERENCES:
+            raise ToolError("invalid_schema", "The tool's schema follows too many references.")
+        yield from Draft202012Validator.VALIDATORS["$ref"](validator, reference, instance, node)
+
+    # An empty registry: a reference is never fetched.
+    extend: Any = validators.extend
+    return extend(Draft202012Validator, {"$ref": count})(schema, registry=Registry())

@@ -1,0 +1,64 @@
+"""Field types and limits that several models share."""
+
+import json
+import unicodedata
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+
+class Model(BaseModel):
+    """What comes in: unknown fields are refused (422)."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Record(BaseModel):
+    """What goes out, and what the table keeps. Unknown fields of an older or newer version are dropped."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+def left_out() -> Any:
+    """The default of a field of a patch: absent, and so unset. An explicit null is refused like any wrong type."""
+    return Field(default_factory=lambda: None)
+
+
+def _clean_name(value: str) -> str:
+    value = unicodedata.normalize("NFC", value).strip()
+    if not value:
+        raise ValueError("must not be blank")
+    if not value.isprintable():
+        raise ValueError("must not hold control characters")
+    return value
+
+
+def _json_size(limit: int) -> AfterValidator:
+    def check(value: Any) -> Any:
+        if value is not None and len(json.dumps(value, ensure_ascii=False).encode()) > limit:
+            raise ValueError(f"must be at most {limit} bytes of JSON")
+        return value
+
+    return AfterValidator(check)
+
+
+def _byte_size(limit: int) -> AfterValidator:
+    def check(value: str) -> str:
+        if len(value.encode()) > limit:
+            raise ValueError(f"must be at most {limit} bytes of UTF-8")
+        return value
+
+    return AfterValidator(check)
+
+
+Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_clean_name)]
+"""1 to 200 printable characters, without blanks around them."""
+
+Label = Annotated[str, Field(min_length=1, max_length=50), AfterValidator(_clean_name)]
+ShortText = Annotated[str, Field(max_length=2_000)]
+Prompt = Annotated[str, Field(max_length=32_000)]
+InputMessage = Annotated[str, Field(min_length=1, max_length=100_000), _byte_size(100_000)]
+Tags = Annotated[list[Label], Field(max_length=20)]
+SessionId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+SmallObject = Annotated[dict[str, Any], _json_size(4_096)]
+JsonSchema = Annotated[dict[str, Any], _json_size(16_384)]

@@ -1,0 +1,153 @@
+"""What agents and tools have in common: an id, a name unique in the tenant, a version, and a soft delete.
+
+The name's guard item and the thing itself change in one transaction, so a name is never taken twice and never lost.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
+from urllib.parse import unquote
+
+from shared import clock
+from shared.domain.fields import Record
+from shared.errors import ConditionFailed, NameTaken, NotFound, Unprocessable, VersionConflict
+from shared.store import keys
+from shared.store.ids import is_id
+from shared.store.keys import Key
+from shared.store.table import Change, Item, Page, Put, Remove, TenantStore, Write
+
+_UPDATE_ATTEMPTS = 5
+
+
+class Named(Record):
+    """A record with a name."""
+
+    id: str
+    name: str
+    version: int
+    updated_at: str
+
+
+T = TypeVar("T", bound=Named)
+
+
+def check_name(name: str, reserved: frozenset[str] = frozenset()) -> None:
+    """Refuse names that an address would read as something else.
+
+    Raises:
+        Unprocessable: the name is a word of a route, or has the form of an id.
+    """
+    if name in reserved or is_id(name):
+        why = "is a reserved word" if name in reserved else "has the form of an id"
+        raise Unprocessable(
+            f"The name {why}.",
+            errors=[{"loc": ["body", "name"], "msg": f"name {why}", "type": "reserved_name"}],
+        )
+
+
+def create(
+    store: TenantStore,
+    kind: str,
+    thing: T,
+    more: Sequence[Write] = (),
+    parts: Mapping[str, str] | None = None,
+) -> T:
+    """Store a new thing under its name; 1 transaction.
+
+    Raises:
+        NameTaken: another thing of this kind has the name.
+        ConditionFailed: one of `more` failed.
+    """
+    writes = [
+        Put(Key(kind, thing.id), thing.model_dump_json(), version=thing.version, parts=parts or {}),
+        Put(keys.name(kind, thing.name), json.dumps(thing.id)),
+        *more,
+    ]
+    try:
+        store.write(*writes)
+    except ConditionFailed as error:
+        if 0 in error.failed and (item := store.get(Key(kind, thing.id))):
+            # The id was reserved by an idempotent request whose first try got as far as this.
+            return type(thing).model_validate_json(item.doc)
+        if 1 in error.failed:
+            raise NameTaken(f"The name {thing.name!r} is taken.") from error
+        raise
+    return thing
+
+
+def find(store: TenantStore, kind: str, ref: str, label: str) -> Item:
+    """A thing by id (1 request) or by name (2 requests).
+
+    Args:
+        label: how to call it in the error, such as ``agent``.
+
+    Raises:
+        NotFound: no such thing in this tenant.
+    """
+    ref = unquote(ref)
+    thing_id: str | None = ref
+    if not is_id(ref):
+        guard = store.get(keys.name(kind, ref)) if 0 < len(ref) <= 200 else None
+        thing_id = json.loads(guard.doc) if guard else None
+    item = store.get(Key(kind, thing_id)) if thing_id else None
+    if item is None:
+        raise NotFound(f"No such {label}.")
+    return item
+
+
+def update(
+    store: TenantStore,
+    kind: str,
+    ref: str,
+    label: str,
+    *,
+    read: Callable[[Item], T],
+    change: Callable[[T], T],
+    expected: int | None,
+) -> T:
+    """Read, change and write back, on the condition that nobody else wrote in between.
+
+    Args:
+        expected: the version of `If-Match`; without it, a lost race is tried again on the newer version.
+
+    Raises:
+        NotFound, NameTaken: as above.
+        VersionConflict: the thing is not in the expected version.
+    """
+    for _ in range(_UPDATE_ATTEMPTS):
+        item = find(store, kind, ref, label)
+        if expected is not None and item.version != expected:
+            raise VersionConflict(f"The {label} is in version {item.version}, not {expected}.")
+        old = read(item)
+        new = change(old).model_copy(update={"version": old.version + 1, "updated_at": clock.now()})
+        writes: list[Write] = [Change(Key(kind, old.id), doc=new.model_dump_json(), when=item.version)]
+        if new.name != old.name:
+            writes += [Put(keys.name(kind, new.name), json.dumps(new.id)), Remove(keys.name(kind, old.name))]
+        try:
+            store.write(*writes)
+        except ConditionFailed as error:
+            if 1 in error.failed:
+                raise NameTaken(f"The name {new.name!r} is taken.") from error
+            continue
+        return new
+    raise VersionConflict(f"The {label} is being changed by others; read it and try again.")
+
+
+def remove(store: TenantStore, kind: str, item: Item, thing: Named, more: Sequence[Write] = ()) -> None:
+    """Soft delete: gone from every read and list, the name free again, the record kept for audit; 1 transaction.
+
+    Raises:
+        ConditionFailed: the thing changed since it was read.
+    """
+    record = json.loads(item.doc) | {"deleted_at": clock.now()}
+    store.write(
+        Remove(Key(kind, thing.id), when=item.version),
+        Put(keys.deleted(kind, thing.id), json.dumps(record, ensure_ascii=False), when=None, parts=item.parts),
+        Remove(keys.name(kind, thing.name)),
+        *more,
+    )
+
+
+def newest(store: TenantStore, kind: str, limit: int, after: str | None) -> Page:
+    """A page of things, newest first; 1 request."""
+    return store.query(kind, limit=limit, after=after, newest_first=True)

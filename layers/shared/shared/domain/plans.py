@@ -1,0 +1,127 @@
+"""The plan of a run: what the agent was when the run began. It is pinned, so later edits change later runs only."""
+
+import re
+from typing import Any, Literal
+
+from pydantic import BaseModel
+
+from shared.domain.agents import Agent
+from shared.domain.bindings import Binding
+from shared.domain.internal_tools import schema_of
+from shared.domain.tools import AuthConfig, HttpMethod, Tool
+
+MAX_BYTES = 300_000
+"""The plan is one part of one item, and an item holds 400 KB (Amazon DynamoDB quotas)."""
+
+
+class RunLimits(BaseModel):
+    """What one run may use up at most."""
+
+    max_steps: int
+    max_tokens: int
+    max_seconds: int
+
+
+class PlannedTool(BaseModel):
+    """A tool with its binding, as the run sees it."""
+
+    tool_id: str
+    name: str
+    function_name: str
+    description: str
+    input_schema: dict[str, Any]
+    execution_type: Literal["http_webhook", "internal"]
+    endpoint: str | None
+    http_method: HttpMethod
+    auth_type: Literal["none", "api_key"]
+    auth_config: AuthConfig
+    idempotent: bool
+    permission_scope: Literal["read", "write"]
+    permitted: bool
+    timeout_ms: int
+    allowed_domains: list[str]
+    secrets_ref: str | None
+
+
+class Plan(BaseModel):
+    """Everything that the workers of a run need to know."""
+
+    model: str
+    llm_params: dict[str, Any]
+    system_prompt: str
+    tools: list[PlannedTool]
+    limits: RunLimits
+    deadline_at: str
+    continues_session: bool
+
+    def tool_for(self, function_name: str) -> PlannedTool | None:
+        """The tool that the model means by this function name."""
+        return next((tool for tool in self.tools if tool.function_name == function_name), None)
+
+
+def make(
+    agent: Agent,
+    bindings: list[Binding],
+    tools: dict[str, Tool],
+    *,
+    limits: RunLimits,
+    deadline_at: str,
+    continues_session: bool,
+    may_write: bool,
+) -> Plan:
+    """The plan for a run of this agent as it is now. Bindings whose tool is gone are left out.
+
+    Args:
+        may_write: whether the caller of the run holds `tools:write`; without it, tools bound with `write` refuse.
+    """
+    planned: list[PlannedTool] = []
+    for binding in bindings:
+        tool = tools.get(binding.tool_id)
+        if tool is None:
+            continue
+        planned.append(
+            PlannedTool(
+                tool_id=tool.id,
+                name=tool.name,
+                function_name=function_name(tool.name, {other.function_name for other in planned}),
+                description=tool.description,
+                input_schema=tool.input_schema or schema_of(tool.name),
+                execution_type=tool.execution_type,
+                endpoint=tool.endpoint,
+                http_method=tool.http_method,
+                auth_type=tool.auth_type,
+                auth_config=tool.auth_config,
+                idempotent=tool.idempotent,
+                permission_scope=binding.permission_scope,
+                permitted=binding.permission_scope == "read" or may_write,
+                timeout_ms=binding.timeout_ms,
+                allowed_domains=binding.allowed_domains,
+                secrets_ref=binding.secrets_ref,
+            )
+        )
+    return Plan(
+        model=agent.model,
+        llm_params=agent.llm_params,
+        system_prompt=_instructions(agent),
+        tools=planned,
+        limits=limits,
+        deadline_at=deadline_at,
+        continues_session=continues_session,
+    )
+
+
+def function_name(name: str, taken: set[str]) -> str:
+    """A tool's name as the OpenAI API takes it (``^[a-zA-Z0-9_-]{1,64}$``), unlike those taken."""
+    base = re.sub(r"[^a-zA-Z0-9_-]+", "_", name).strip("_")[:60] or "tool"
+    candidate, n = base, 2
+    while candidate in taken:
+        candidate, n = f"{base}_{n}", n + 1
+    return candidate
+
+
+def _instructions(agent: Agent) -> str:
+    about = [
+        f"You are {agent.name}, {agent.role}." if agent.role else "",
+        agent.description if agent.role else "",
+    ]
+    return "\n\n".join(part for part in (*about, agent.system_prompt) if part)

@@ -1,0 +1,143 @@
+"""One turn of a run: ask the model, write down what it says. Safe to repeat at any point."""
+
+import re
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from shared import clock
+from shared.clients import llm
+from shared.domain import conversation, models, plans, runs
+from shared.domain.conversation import Conversation
+from shared.domain.plans import Plan, PlannedTool
+from shared.errors import ConditionFailed, LimitExceeded
+from shared.store import run_log
+from shared.store.run_log import Log
+from shared.store.table import TenantStore
+
+_MODEL_TIMEOUT_SECONDS = 110.0
+_CALL_ID = re.compile(r"[A-Za-z0-9_.:-]{1,100}")
+
+
+@dataclass(frozen=True, slots=True)
+class Next:
+    """Where the machine goes on: `tool` with one id, `tools` with several, or `done`."""
+
+    next: Literal["tool", "tools", "done"]
+    tool_call_ids: list[str]
+
+
+def take(store: TenantStore, run_id: str) -> Next:
+    """Take the run one model call further; 1 read and 1 write (2 reads if the run continues a session).
+
+    A turn that was taken already (this is a repetition) is not taken again: its outcome is returned.
+
+    Raises:
+        LimitExceeded: steps, tokens or seconds are used up.
+        ModelUnavailable, ModelRejected: see `shared.clients.llm.chat`.
+        RunCancelled: there is no such run.
+    """
+    log, run, plan = runs.open_log(store, run_id)
+    seen = conversation.replay(log.events)
+    if seen.end is not None:
+        return Next("done", [])
+    if pending := seen.pending():
+        return _tools(pending)
+    seconds = _check_limits(plan, seen)
+    provider, model = models.split(plan.model)
+    reply = llm.chat(
+        provider,
+        model,
+        conversation.messages(plan, runs.history(store, run, plan), run.input_message, seen),
+        tools=[_function(tool) for tool in plan.tools],
+        params=plan.llm_params,
+        timeout_s=min(_MODEL_TIMEOUT_SECONDS, seconds),
+    )
+    said = _said(reply, plan, log, seen)
+    asked = [call["id"] for call in said[0][1]["tool_calls"]]
+    if asked:
+        try:
+            store.write(run_log.append(run_id, log.tail, said))
+        except ConditionFailed:
+            # Another copy of this worker was faster, or the run was ended: what stands in the log holds.
+            return take(store, run_id)
+        return _tools(asked)
+    runs.finish(
+        store,
+        run_id,
+        "succeeded",
+        stop_reason="completed",
+        output=reply.content or "",
+        last=tuple(said),
+        log=log,
+    )
+    return Next("done", [])
+
+
+def _tools(ids: list[str]) -> Next:
+    return Next("tool" if len(ids) == 1 else "tools", ids)
+
+
+def _check_limits(plan: Plan, seen: Conversation) -> float:
+    """Seconds left.
+
+    Raises:
+        LimitExceeded: names the limit.
+    """
+    limits = plan.limits
+    if len(seen.steps) >= limits.max_steps:
+        raise LimitExceeded(f"max_steps: the run took {limits.max_steps} steps without an answer.")
+    if seen.total_tokens >= limits.max_tokens:
+        raise LimitExceeded(f"max_tokens: the run used {seen.total_tokens} of {limits.max_tokens} tokens.")
+    left = clock.seconds_until(plan.deadline_at)
+    if left <= 0:
+        raise LimitExceeded(f"max_seconds: the run did not end within {limits.max_seconds} seconds.")
+    return left
+
+
+def _said(reply: llm.Reply, plan: Plan, log: Log, seen: Conversation) -> list[tuple[str, dict[str, Any]]]:
+    """The model's reply as events."""
+    calls: list[dict[str, str]] = []
+    taken = set(seen.calls)
+    for n, asked in enumerate(reply.tool_calls):
+        # Some providers count their calls from zero in every answer; ids must be unique in the run.
+        usable = _CALL_ID.fullmatch(asked.id) and asked.id not in taken
+        call_id = asked.id if usable else f"call_{log.tail + 1}_{n}"
+        taken.add(call_id)
+        tool = plan.tool_for(asked.function_name)
+        name = asked.function_name if tool else plans.function_name(asked.function_name, set())
+        calls.append(
+            {
+                "id": call_id,
+                "name": tool.name if tool else name,
+                "function_name": name,
+                "arguments": asked.arguments,
+            }
+        )
+    size = len((reply.content or "").encode()) + sum(len(call["arguments"].encode()) for call in calls)
+    if size > runs.MAX_TEXT_BYTES or len(calls) > 40:
+        raise LimitExceeded("max_tokens: the model's answer is larger than 100 kB or asks for more than 40 calls.")
+    step = len(seen.steps) + 1
+    said: list[tuple[str, dict[str, Any]]] = [
+        ("message.completed", {"step": step, "content": reply.content, "tool_calls": calls})
+    ]
+    if reply.prompt_tokens is not None:
+        prompt, completion = reply.prompt_tokens, reply.completion_tokens or 0
+        usage = {
+            "prompt_tokens": prompt,
+            "completion_tokens": completion,
+            "total_tokens": prompt + completion,
+        }
+        said.append(("usage", {"step": step, **usage}))
+    return said
+
+
+def _function(tool: PlannedTool) -> dict[str, Any]:
+    schema = {"type": "object", "properties": {}} | tool.input_schema
+    return {
+        "type": "function",
+        "function": {
+            "name": tool.function_name,
+            "description": tool.description[:1024],
+            "parameters": schema,
+        },
+    }

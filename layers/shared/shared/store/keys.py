@@ -1,0 +1,90 @@
+"""Where each thing lives in the table. The only file that knows key strings.
+
+A tenant's partition key is ``TENANT#<tenant id>#<partition>``; `TenantStore` adds that prefix, so nothing here or above
+can name another tenant's data. Partitions go below the tenant so that no list shares one hot partition.
+"""
+
+from typing import NamedTuple
+
+
+class Key(NamedTuple):
+    """Partition (below the tenant) and sort key of one item."""
+
+    partition: str
+    sort: str
+
+
+class DirectoryKey(NamedTuple):
+    """The one kind of key outside every tenant; only `directory_entry` makes it."""
+
+    partition: str
+    sort: str
+
+
+AGENTS = "AGENT"
+TOOLS = "TOOL"
+API_KEYS = "API_KEY"
+RUNS = "RUN"
+
+
+def agent(agent_id: str) -> Key:
+    return Key(AGENTS, agent_id)
+
+
+def tool(tool_id: str) -> Key:
+    return Key(TOOLS, tool_id)
+
+
+def api_key(key_id: str) -> Key:
+    return Key(API_KEYS, key_id)
+
+
+def run(run_id: str) -> Key:
+    return Key(RUNS, run_id)
+
+
+def name(kind: str, value: str) -> Key:
+    """The guard item that makes a name unique in its tenant."""
+    return Key(f"{kind}_NAME", value)
+
+
+def deleted(kind: str, thing_id: str) -> Key:
+    """Where a soft-deleted thing is kept for audit."""
+    return Key(f"DELETED#{kind}", thing_id)
+
+
+def users_of_tool(tool_id: str) -> str:
+    """The partition that lists the agents which a tool is bound to."""
+    return f"TOOL#{tool_id}#AGENT"
+
+
+def use_of_tool(tool_id: str, agent_id: str) -> Key:
+    return Key(users_of_tool(tool_id), agent_id)
+
+
+def run_log(run_id: str) -> str:
+    """The partition of a run's event log."""
+    return f"RUN#{run_id}"
+
+
+def log_batch(run_id: str, first: int) -> Key:
+    """The batch of events that begins with number `first`; two writers of one number collide here."""
+    return Key(run_log(run_id), f"EVENT#{first:06d}")
+
+
+def session(session_id: str) -> str:
+    """The partition of a session's turns, sorted by run id and so by time."""
+    return f"SESSION#{session_id}"
+
+
+def turn(session_id: str, run_id: str) -> Key:
+    return Key(session(session_id), run_id)
+
+
+def idempotency(operation: str, digest: str) -> Key:
+    return Key(f"IDEMPOTENCY#{digest}", operation)
+
+
+def directory_entry(key_id: str) -> DirectoryKey:
+    """Which tenant a platform key belongs to. Who calls is unknown until this is read, so no tenant holds it."""
+    return DirectoryKey(f"KEY#{key_id}", "KEY")

@@ -1,0 +1,121 @@
+"""The emulator's process as seen from the runtime: start it, know that it lives, stop it."""
+
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from http.client import HTTPConnection
+from pathlib import Path
+
+from local.errors import LocalError
+
+ACCOUNT = "000000000000"
+REGION = "us-east-1"
+
+_ROOT = Path(__file__).parent.parent
+_START_SECONDS = 30.0
+# A large state takes seconds to write.
+_STOP_SECONDS = 60.0
+
+
+class Emulator:
+    """One child process that plays AWS on a port of the loopback interface."""
+
+    def __init__(self, data_dir: Path, port: int, standins_port: int, snapshot_seconds: float = 5.0) -> None:
+        self.url = f"http://127.0.0.1:{port}"
+        self.token = secrets.token_urlsafe(24)
+        self._port, self._log = port, data_dir / "emulator.log"
+        self._environment = {
+            "PATH": os.environ.get("PATH", os.defpath),
+            "BIND_HOST": "127.0.0.1",
+            "DOCKER_HOST": "unix:///nonexistent.sock",
+            "GATEWAY_PORT": str(port),
+            "IOT_MTLS_ENABLED": "0",
+            "LOG_LEVEL": "WARNING",
+            "MINISTACK_ACCOUNT_ID": ACCOUNT,
+            "MINISTACK_HOST": "127.0.0.1",
+            "MINISTACK_REGION": REGION,
+            "PERSIST_STATE": "1",
+            "S3_DATA_DIR": str(data_dir / "s3"),
+            "S3_PERSIST": "1",
+            "SFTP_ENABLED": "0",
+            "STATE_DIR": str(data_dir / "state"),
+            "LOCAL_INVOKE_TOKEN": self.token,
+            "LOCAL_INVOKE_URL": f"http://127.0.0.1:{standins_port}/_invoke",
+            "LOCAL_PARENT_PID": str(os.getpid()),
+            "LOCAL_SNAPSHOT_SECONDS": str(snapshot_seconds),
+        }
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self, inherited: int) -> None:
+        """Start the process. It keeps the file ``inherited`` (the data folder's lock) open while it lives.
+
+        To be called from a thread that outlives the emulator: Linux sends the death signal when the thread
+        that made the child ends, not when its process does.
+        """
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "local.emulator_child"],
+                cwd=_ROOT,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=(inherited,),
+                # Ctrl-C reaches the whole process group; the host decides when the emulator stops.
+                process_group=0,
+                umask=0o077,
+            )
+
+    @property
+    def pid(self) -> int:
+        """The process id of the running emulator."""
+        assert self._process is not None
+        return self._process.pid
+
+    def wait_until_ready(self) -> None:
+        """Return when the emulator answers."""
+        deadline = time.monotonic() + _START_SECONDS
+        while not self._healthy():
+            if not self.alive():
+                raise LocalError(f"the emulator did not start: {self._last_words()} (see {self._log})")
+            if time.monotonic() > deadline:
+                raise LocalError(f"the emulator did not answer within {_START_SECONDS:.0f} s (see {self._log})")
+            time.sleep(0.02)
+
+    def alive(self) -> bool:
+        """Whether the process runs."""
+        return self._process is not None and self._process.poll() is None
+
+    def why_dead(self) -> LocalError:
+        """What the emulator left behind when it ended by itself."""
+        return LocalError(f"the emulator ended unexpectedly: {self._last_words()} (see {self._log})")
+
+    def stop(self) -> None:
+        """Let the emulator save its state and end."""
+        if self._process is None:
+            return
+        if self.alive():
+            self._process.send_signal(signal.SIGTERM)
+        try:
+            self._process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._process = None
+
+    def _healthy(self) -> bool:
+        connection = HTTPConnection("127.0.0.1", self._port, timeout=2)
+        try:
+            connection.request("GET", "/_ministack/health")
+            return connection.getresponse().status == 200
+        except OSError:
+            return False
+        finally:
+            connection.close()
+
+    def _last_words(self) -> str:
+        lines = self._log.read_text(errors="replace").strip().splitlines() if self._log.exists() else []
+        return lines[-1] if lines else "it left no message"

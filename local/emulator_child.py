@@ -1,0 +1,248 @@
+"""The emulator's process: the stock emulator with what the platform needs changed in it.
+
+Run by :mod:`local.emulator`; everything it must know comes in environment variables. It leans on private names
+of one pinned version, so it refuses any other, and any whose insides differ from what is expected here.
+"""
+
+import asyncio
+import ctypes
+import http.client
+import importlib
+import inspect
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+PINNED = "1.5.33"
+KEPT_EXECUTIONS = 1000
+
+_START_DELAY = 0.15
+_PR_SET_PDEATHSIG = 1
+_READS = ("BatchGet", "Describe", "Get", "List", "Query", "Scan", "TransactGet")
+_ANSWER_MARGIN_SECONDS = 5
+
+Scope = MutableMapping[str, Any]
+Asgi = Callable[[Scope, Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[None]]], Awaitable[None]]
+
+
+class _Clock:
+    """The time module, without the emulator's fixed pause before every execution."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(time, name)
+
+    @staticmethod
+    def sleep(seconds: float) -> None:
+        if seconds != _START_DELAY:
+            time.sleep(seconds)
+
+
+class FunctionProxy:
+    """Sends invocations to the Lambda host and keeps the names of errors, which the stock proxy drops."""
+
+    def __init__(self, url: str, token: str) -> None:
+        address = urlsplit(url)
+        self._host, self._port, self._path = address.hostname or "", address.port, address.path
+        self._token = token
+        self._local = threading.local()
+
+    def __call__(self, func: Mapping[str, Any], event: Any, _url: str, request_id: str) -> dict[str, Any]:
+        config = func.get("config") or func
+        timeout = int(config.get("Timeout") or 3)
+        headers = {
+            "Content-Type": "application/json",
+            "X-Local-Token": self._token,
+            "X-Amzn-Lambda-Function-Name": config["FunctionName"],
+            "X-Amzn-Lambda-Request-Id": request_id,
+        }
+        payload = json.dumps(event, ensure_ascii=False).encode()
+        try:
+            status, error, body = self._exchange(payload, headers, timeout + _ANSWER_MARGIN_SECONDS)
+        except TimeoutError:
+            return _failure("Sandbox.Timedout", f"Task timed out after {timeout}.00 seconds")
+        except (OSError, http.client.HTTPException) as unreachable:
+            # What Step Functions sees when Lambda itself has a bad moment: its Retry waits for us to come back.
+            return _failure("Lambda.ServiceException", f"The Lambda host is unreachable: {unreachable!r}")
+        if status != 200:
+            return _failure("Lambda.ServiceException", f"The Lambda host answered {status}")
+        answer = json.loads(body) if body else None
+        return {"body": answer, "error": True} if error else {"body": answer}
+
+    def _exchange(self, payload: bytes, headers: dict[str, str], timeout: float) -> tuple[int, str | None, bytes]:
+        kept: http.client.HTTPConnection | None = getattr(self._local, "connection", None)
+        if kept is not None:
+            try:
+                return self._post(kept, payload, headers, timeout)
+            except TimeoutError:
+                raise
+            except (OSError, http.client.HTTPException):
+                # Closed between two calls, so nothing was run: once more on a new connection.
+                kept.close()
+        self._local.connection = http.client.HTTPConnection(self._host, self._port, timeout=timeout)
+        return self._post(self._local.connection, payload, headers, timeout)
+
+    def _post(
+        self, connection: http.client.HTTPConnection, payload: bytes, headers: dict[str, str], timeout: float
+    ) -> tuple[int, str | None, bytes]:
+        try:
+            if connection.sock is not None:
+                connection.sock.settimeout(timeout)
+            connection.request("POST", self._path, payload, headers)
+            response = connection.getresponse()
+            return response.status, response.getheader("X-Amz-Function-Error"), response.read()
+        except BaseException:
+            connection.close()
+            self._local.connection = None
+            raise
+
+
+class Snapshots:
+    """Saves the emulator's state soon after it changed, so that a kill loses seconds and not all."""
+
+    def __init__(self, app: Any, interval: float) -> None:
+        from ministack.core.persistence import save_all
+        from ministack.services import stepfunctions
+
+        self._app, self._save_all, self._interval = app, save_all, interval
+        self._saving = threading.Lock()
+        self._executions: dict[Any, dict[str, Any]] = stepfunctions._executions._data
+        self._changed = threading.Event()
+
+    def watch(self, asgi: Asgi) -> Asgi:
+        """The same application; requests that may have changed something are noticed."""
+
+        async def watched(scope: Scope, receive: Any, send: Any) -> None:
+            await asgi(scope, receive, send)
+            if scope["type"] == "http" and not _only_reads(scope):
+                self._changed.set()
+
+        return watched
+
+    def run(self) -> None:
+        """Save for ever; large states less often, so that saving stays a small part of the work."""
+        pause = self._interval
+        while True:
+            time.sleep(pause)
+            if self._changed.is_set() or self._running():
+                self._changed.clear()
+                begun = time.monotonic()
+                self._forget_old_executions()
+                self.save(self._app._build_persistence_save_dict())
+                pause = max(self._interval, 20 * (time.monotonic() - begun))
+
+    def save(self, states: dict[str, Callable[[], Any]]) -> None:
+        """One at a time: the save on exit and ours write the same files."""
+        with self._saving:
+            self._save_all(states)
+
+    def _running(self) -> bool:
+        return any(execution["status"] == "RUNNING" for execution in list(self._executions.values()))
+
+    def _forget_old_executions(self) -> None:
+        """The emulator never forgets a finished execution: memory and every snapshot would only grow."""
+        finished = [(entry["stopDate"], key) for key, entry in list(self._executions.items()) if entry["stopDate"]]
+        for _, key in sorted(finished)[:-KEPT_EXECUTIONS]:
+            self._executions.pop(key, None)
+
+
+def main() -> None:
+    """Serve until SIGTERM, or until the parent is gone."""
+    _die_with_parent()
+    found = version("ministack")
+    if found != PINNED:
+        sys.exit(f"ministack {PINNED} is needed, {found} is installed")
+    _forget_stream_positions(Path(os.environ["STATE_DIR"]) / "lambda.json")
+
+    from hypercorn.asyncio import serve
+    from hypercorn.config import Config
+    from ministack import app
+
+    _patch(FunctionProxy(os.environ["LOCAL_INVOKE_URL"], os.environ["LOCAL_INVOKE_TOKEN"]))
+    snapshots = Snapshots(app, float(os.environ["LOCAL_SNAPSHOT_SECONDS"]))
+    app.save_all = snapshots.save
+    threading.Thread(target=snapshots.run, name="snapshots", daemon=True).start()
+
+    # Half a second that the first deployment would wait for; the parent is still busy with its own imports.
+    threading.Thread(target=importlib.import_module, args=("samtranslator.translator.translator",)).start()
+
+    config = Config()
+    config.bind = [f"127.0.0.1:{os.environ['GATEWAY_PORT']}"]
+    config.keep_alive_timeout = 3600
+    config.graceful_timeout = 0.5
+    config.loglevel = "WARNING"
+
+    async def run() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        await serve(snapshots.watch(app.app), config, shutdown_trigger=stop.wait)  # type: ignore[arg-type]
+        # The state is saved. Executions still waiting in threads must neither delay the end nor go on after it.
+        sys.stderr.flush()
+        os._exit(0)
+
+    asyncio.run(run())
+
+
+def _die_with_parent() -> None:
+    """Ask for SIGTERM when the parent dies: the state is then saved and the port given back."""
+    parent = int(os.environ["LOCAL_PARENT_PID"])
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:
+        sys.exit("the parent is gone")
+
+
+def _patch(proxy: FunctionProxy) -> None:
+    from ministack import app
+    from ministack.services import lambda_svc, stepfunctions
+
+    expected = (
+        list(inspect.signature(lambda_svc._execute_function_proxy).parameters)
+        == ["func", "event", "url", "request_id"],
+        list(inspect.signature(lambda_svc._proxy_url_for).parameters) == ["config"],
+        "_proxy_url_for" in lambda_svc._execute_function_dispatch.__code__.co_names,
+        "_execute_function_proxy" in lambda_svc._execute_function_dispatch.__code__.co_names,
+        _START_DELAY in stepfunctions._run_execution.__code__.co_consts,
+        stepfunctions.time is time,
+        hasattr(app, "_build_persistence_save_dict"),
+        "save_all" in app._handle_lifespan.__code__.co_names,
+    )
+    if not all(expected):
+        sys.exit(f"the insides of ministack {PINNED} are not the expected ones: the emulator cannot be adapted")
+    lambda_svc._execute_function_proxy = proxy
+    lambda_svc._proxy_url_for = lambda _config: "the Lambda host"
+    # Handlers log to the data folder already; here each call would stay in memory and in every snapshot.
+    lambda_svc._emit_lambda_logs = lambda *_, **__: None
+    stepfunctions.time = _Clock()
+
+
+def _forget_stream_positions(state: Path) -> None:
+    """Stream records are not kept but positions in them are: a restored mapping would wait for ever."""
+    if state.exists():
+        content = json.loads(state.read_text())
+        content.get("payload", {})["dynamodb_stream_positions"] = {}
+        state.write_text(json.dumps(content))
+
+
+def _only_reads(scope: Scope) -> bool:
+    for name, value in scope["headers"]:
+        if name.lower() == b"x-amz-target":
+            return bool(value.decode("latin-1").rpartition(".")[2].startswith(_READS))
+    return scope["method"] in ("GET", "HEAD")
+
+
+def _failure(error: str, message: str) -> dict[str, Any]:
+    return {"error": True, "body": {"errorType": error, "errorMessage": message}}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,236 @@
+"""The Lambda service of the local runtime: functions, their environments, one event at a time in each."""
+
+import asyncio
+import importlib.util
+import itertools
+import json
+import queue
+import sys
+import threading
+import time
+import traceback
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from local.emulator import ACCOUNT, REGION
+from local.stack import Function
+
+PAYLOAD_LIMIT = 6 * 1024 * 1024
+MAX_ENVIRONMENTS = 64
+
+# How long an event waits for a free environment before it is refused, as Lambda refuses at its limit.
+_QUEUE_SECONDS = 20.0
+_numbers = itertools.count(1)
+# Python's import system shows half-made modules to a second thread that imports the same circle of modules.
+_loading = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What an invocation gave: a JSON document, and Lambda's mark when it describes an error."""
+
+    payload: bytes
+    error: str | None = None
+
+
+def failure(kind: str, message: str, trace: list[str] | None = None) -> Answer:
+    """An answer that says what went wrong, as Lambda words it."""
+    body = {"errorMessage": message, "errorType": kind, "stackTrace": trace or []}
+    return Answer(json.dumps(body).encode(), error="Unhandled")
+
+
+@dataclass(frozen=True)
+class Context:
+    """Lambda's context object."""
+
+    function_name: str
+    aws_request_id: str
+    deadline: float
+    function_version: str = "$LATEST"
+    memory_limit_in_mb: str = "512"
+    log_stream_name: str = "local"
+    identity: None = None
+    client_context: None = None
+
+    @property
+    def invoked_function_arn(self) -> str:
+        """The function's address."""
+        return f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{self.function_name}"
+
+    @property
+    def log_group_name(self) -> str:
+        """Where Lambda would put the logs."""
+        return f"/aws/lambda/{self.function_name}"
+
+    def get_remaining_time_in_millis(self) -> int:
+        """How long the function may still take."""
+        return max(0, int((self.deadline - time.time()) * 1000))
+
+
+class Environment:
+    """A copy of a function's module with the only thread that ever runs it."""
+
+    def __init__(self, function: Function) -> None:
+        self._function = function
+        self._module_name = f"{function.logical_id}__{next(_numbers)}"
+        self._inbox: queue.SimpleQueue[tuple[bytes, Callable[[Answer], None]] | None] = queue.SimpleQueue()
+        self.broken = False
+        self._loaded = threading.Event()
+        threading.Thread(target=self._work, name=self._module_name, daemon=True).start()
+
+    async def run(self, payload: bytes) -> Answer:
+        """Give the event to the handler; too slow a handler is left behind with its environment."""
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[Answer] = loop.create_future()
+
+        def deliver(answer: Answer) -> None:
+            try:
+                loop.call_soon_threadsafe(lambda: done.done() or done.set_result(answer))
+            except RuntimeError:
+                # The runtime has stopped meanwhile, and nobody waits.
+                pass
+
+        self._inbox.put((payload, deliver))
+        try:
+            return await asyncio.wait_for(done, self._function.timeout)
+        except TimeoutError:
+            return failure("Sandbox.Timedout", f"Task timed out after {self._function.timeout}.00 seconds")
+        finally:
+            # Also when the caller went away: the handler is still at work in there.
+            self.broken = self.broken or done.cancelled()
+
+    async def loaded(self) -> None:
+        """Wait until the module is imported, or has failed to be."""
+        await asyncio.get_running_loop().run_in_executor(None, self._loaded.wait)
+
+    def retire(self) -> None:
+        """End the thread after the event it may still be working on."""
+        self._inbox.put(None)
+
+    def _work(self) -> None:
+        try:
+            with _loading:
+                handler = self._load()
+        except BaseException as error:
+            self.broken = True
+            answer = _failure_of(error)
+            handler = None
+        self._loaded.set()
+        while (item := self._inbox.get()) is not None:
+            payload, deliver = item
+            deliver(answer if handler is None else self._handle(handler, payload))
+        sys.modules.pop(self._module_name, None)
+
+    def _load(self) -> Callable[[Any, Any], Any]:
+        """Import the handler's file under a name of its own; its folder never stands on the path."""
+        file, _, name = self._function.handler.rpartition(".")
+        path = self._function.source / f"{file.replace('.', '/')}.py"
+        spec = importlib.util.spec_from_file_location(self._module_name, path)
+        assert spec is not None and spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[self._module_name] = module
+        spec.loader.exec_module(module)
+        handler: Callable[[Any, Any], Any] = getattr(module, name)
+        return handler
+
+    def _handle(self, handler: Callable[[Any, Any], Any], payload: bytes) -> Answer:
+        context = Context(
+            function_name=self._function.name,
+            aws_request_id=str(uuid.uuid4()),
+            deadline=time.time() + self._function.timeout,
+        )
+        try:
+            result = handler(json.loads(payload), context)
+        except BaseException as error:
+            return _failure_of(error)
+        try:
+            body = json.dumps(result, ensure_ascii=False).encode()
+        except (TypeError, ValueError) as error:
+            return failure("Runtime.MarshalError", f"Unable to marshal response: {error}")
+        if len(body) > PAYLOAD_LIMIT:
+            return failure(
+                "Function.ResponseSizeTooLarge",
+                f"Response payload size exceeded maximum allowed payload size ({PAYLOAD_LIMIT} bytes).",
+            )
+        return Answer(body)
+
+
+def _failure_of(error: BaseException) -> Answer:
+    traceback.print_exception(error)
+    return failure(type(error).__name__, str(error), traceback.format_tb(error.__traceback__))
+
+
+@dataclass
+class _Pool:
+    function: Function
+    idle: list[Environment] = field(default_factory=list)
+    all: set[Environment] = field(default_factory=set)
+    places: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_ENVIRONMENTS))
+
+
+class Host:
+    """Runs events in environments. Lives on one event loop: its bookkeeping needs no locks.
+
+    Every environment has its own thread, so an event that causes others (a run that calls workers) can wait for
+    them without holding anything they need.
+    """
+
+    def __init__(self, functions: Mapping[str, Function]) -> None:
+        self._pools = {logical_id: _Pool(function) for logical_id, function in functions.items()}
+        self._by_name = {function.name: logical_id for logical_id, function in functions.items()}
+        self._closed = False
+
+    def logical_id(self, function_name: str) -> str | None:
+        """The function in the template that was deployed under this name."""
+        return self._by_name.get(function_name)
+
+    async def invoke(self, logical_id: str, payload: bytes) -> Answer:
+        """Run one event and wait for its answer."""
+        pool = self._pools[logical_id]
+        if len(payload) > PAYLOAD_LIMIT:
+            return failure("RequestEntityTooLargeException", f"{len(payload)} bytes are too many")
+        try:
+            await asyncio.wait_for(pool.places.acquire(), _QUEUE_SECONDS)
+        except TimeoutError:
+            return failure("Lambda.TooManyRequestsException", "Rate Exceeded.")
+        try:
+            if self._closed:
+                return failure("Lambda.ServiceException", "The Lambda host is stopping.")
+            environment = self._take(pool)
+            try:
+                return await environment.run(payload)
+            finally:
+                self._give_back(pool, environment)
+        finally:
+            pool.places.release()
+
+    async def preload(self) -> None:
+        """Make the first environment of every function, so that no first request waits for imports."""
+        environments = [(pool, self._take(pool)) for pool in self._pools.values()]
+        for pool, environment in environments:
+            await environment.loaded()
+            self._give_back(pool, environment)
+
+    def close(self) -> None:
+        """Refuse new events and let the threads end."""
+        self._closed = True
+        for pool in self._pools.values():
+            for environment in pool.all:
+                environment.retire()
+            pool.idle.clear()
+
+    def _take(self, pool: _Pool) -> Environment:
+        if pool.idle:
+            return pool.idle.pop()
+        environment = Environment(pool.function)
+        pool.all.add(environment)
+        return environment
+
+    def _give_back(self, pool: _Pool, environment: Environment) -> None:
+        if environment.broken or self._closed:
+            pool.all.discard(environment)
+            environment.retire()
+        else:
+            pool.idle.append(environment)

@@ -1,0 +1,95 @@
+"""What runs in the runtime's own process: the deployed template's functions behind the gateway and the stand-ins."""
+
+import json
+import secrets
+import socket
+import threading
+from collections.abc import Mapping
+from contextlib import ExitStack
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from local import deploy, interrupted, isolation, seed, standins
+from local.gateway import Gateway
+from local.host import Host
+from local.servers import LoopThread
+from local.settings import PARAMETERS, boot_key
+from local.stack import Stack
+
+LAYER = Path(__file__).parent.parent / "layers" / "shared"
+
+# What handlers import that nothing here does; the deployment leaves this process time for it.
+_HEAVY = ("jsonschema", "openai")
+
+
+class FunctionError(Exception):
+    """A function that was invoked directly failed."""
+
+
+class Services:
+    """The in-process half of a runtime, started step by step and stopped at once."""
+
+    def __init__(self, data_dir: Path, emulator_url: str, settings: Mapping[str, str]) -> None:
+        self._data_dir, self._emulator_url, self._settings = data_dir, emulator_url, settings
+        # A boot key that no other process ever sees; it makes the first real key.
+        self._internal_key = secrets.token_urlsafe(32)
+        self._undo = ExitStack()
+        self._stack: Stack
+        self._loop: LoopThread
+        self._host: Host
+
+    def deploy(self, template: Path) -> Stack:
+        """Bring the emulator's stack up to date with the template."""
+        threading.Thread(target=_import_heavy, name="imports", daemon=True).start()
+        self._stack = deploy.deploy(template, self._emulator_url, self._settings)
+        return self._stack
+
+    def load_functions(self) -> None:
+        """Make this process a Lambda host."""
+        variables = isolation.function_variables(self._stack.functions, self._emulator_url)
+        variables |= {name: value for name, value in self._settings.items() if name not in PARAMETERS}
+        boot_keys = json.loads(self._settings["AUTH_API_KEYS"])
+        variables["AUTH_API_KEYS"] = json.dumps(boot_keys | {self._internal_key: boot_key(seed.DEMO_TENANT)})
+        self._undo.enter_context(isolation.environment(variables))
+        self._undo.enter_context(isolation.isolated(LAYER, self._data_dir / "functions.log"))
+        self._loop = LoopThread()
+        self._undo.callback(self._loop.close)
+        self._host = Host(self._stack.functions)
+        self._undo.callback(lambda: self._loop.call(self._host.close))
+        self._loop.run(self._host.preload())
+
+    def serve(self, public: socket.socket, internal: socket.socket, token: str) -> None:
+        """Answer the API's clients on one socket, tools and the emulator on the other."""
+        self._undo.callback(self._loop.serve(standins.application(self._host, token), internal))
+        if self._stack.api is not None:
+            self._undo.callback(self._loop.serve(Gateway(self._stack.api, self._host), public))
+
+    def seed(self, url: str) -> str:
+        """The demo tenant's key; where the template cannot make keys, a boot key of this process."""
+        routes = self._stack.api.routes if self._stack.api else ()
+        if any((route.method, route.path) == ("POST", "/api-keys") for route in routes):
+            return seed.demo_key(url, self._internal_key, self._data_dir / "demo-key")
+        return self._internal_key
+
+    def restart_interrupted(self) -> None:
+        """Go on with the executions that the last stop cut off."""
+        client = deploy.client("stepfunctions", self._emulator_url)
+        interrupted.restart(client, self._stack.machines.values())
+
+    def invoke(self, logical_id: str, event: Any) -> Any:
+        """Invoke a function by its name in the template."""
+        answer = self._loop.run(self._host.invoke(logical_id, json.dumps(event).encode()))
+        result = json.loads(answer.payload)
+        if answer.error:
+            raise FunctionError(f"{result['errorType']}: {result['errorMessage']}")
+        return result
+
+    def stop(self) -> None:
+        """Stop serving, then running, then leave the process as it was."""
+        self._undo.close()
+
+
+def _import_heavy() -> None:
+    for name in _HEAVY:
+        import_module(name)

@@ -1,0 +1,79 @@
+"""What a user may set through the environment, and where each setting goes."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from local.errors import LocalError
+
+DEFAULT_PORT = 8000
+DEMO_TENANTS = ("tenant_a", "tenant_b", "tenant_c")
+
+# Settings that the template takes as parameters; every other one becomes an environment variable.
+PARAMETERS = {
+    "AUTH_API_KEYS": "AuthApiKeys",
+    "AUTHORIZER_CACHE_SECONDS": "AuthorizerCacheSeconds",
+    "CUSTOM_API_KEY": "CustomModelApiKey",
+    "CUSTOM_BASE_URL": "CustomModelBaseUrl",
+    "DEFAULT_MODEL": "DefaultModel",
+    "LOG_LEVEL": "LogLevel",
+    "OPENAI_API_KEY": "OpenAIApiKey",
+    "OPENAI_BASE_URL": "OpenAIBaseUrl",
+}
+_NAMES = frozenset(PARAMETERS) | {
+    "ACCESS_TOKEN_EXPIRE_MINUTES",
+    "ALLOW_TEST_TOKENS",
+    "CORS_ORIGINS",
+    "HOST",
+    "LEGACY_SCOPES",
+    "PORT",
+    "SSE_KEEPALIVE_SECONDS",
+    "SYNC_WAIT_SECONDS",
+    "UPLOAD_MAX_SIZE",
+}
+_PREFIXES = ("JWT_", "RATE_LIMIT_", "SECRET_", "TOOL_")
+
+
+def from_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """The settings among the variables of a shell; the rest of the user's environment stays private."""
+    return {
+        name: value for name, value in environ.items() if name in _NAMES or name.startswith(_PREFIXES)
+    }
+
+
+def port_of(settings: Mapping[str, str]) -> int:
+    """The port of the API."""
+    text = settings.get("PORT") or str(DEFAULT_PORT)
+    # The runtime needs the two ports that follow as well.
+    if not text.isdecimal() or not 1 <= int(text) <= 65533:
+        raise LocalError(f"PORT must be a number from 1 to 65533, not {text!r}")
+    return int(text)
+
+
+def completed(settings: Mapping[str, str], standins_port: int) -> dict[str, str]:
+    """The settings with what only the local runtime adds: demo tenants, offline model, reachable stand-ins."""
+    standins = f"127.0.0.1:{standins_port}"
+    result = {name: value for name, value in settings.items() if value and name not in ("HOST", "PORT")}
+    result["AUTH_API_KEYS"] = json.dumps(boot_keys(settings.get("AUTH_API_KEYS", "")), sort_keys=True)
+    if "OPENAI_API_KEY" not in result and "OPENAI_BASE_URL" not in result:
+        result["OPENAI_API_KEY"] = "offline"
+        result["OPENAI_BASE_URL"] = f"http://{standins}/v1"
+    reachable = [result.get("TOOL_PRIVATE_HOSTS", ""), standins, f"localhost:{standins_port}"]
+    result["TOOL_PRIVATE_HOSTS"] = ",".join(filter(None, reachable))
+    return result
+
+
+def boot_keys(text: str) -> dict[str, Any]:
+    """The user's boot keys and those of the demo tenants, whose key is their name."""
+    try:
+        mine = json.loads(text or "{}")
+    except ValueError:
+        mine = None
+    if not isinstance(mine, dict):
+        raise LocalError("AUTH_API_KEYS must be a JSON object: {key: {tenant_id, user_id, scopes}}")
+    return {tenant: boot_key(tenant) for tenant in DEMO_TENANTS} | mine
+
+
+def boot_key(tenant: str) -> dict[str, Any]:
+    """What a boot key of a tenant's administrator says."""
+    return {"tenant_id": tenant, "user_id": f"{tenant}-user", "scopes": ["admin"]}

@@ -1,0 +1,107 @@
+"""The template as the emulator can take it: read from YAML, with a few local edits."""
+
+import copy
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from local.errors import LocalError
+
+# The emulator refuses a change set that holds any of these.
+_UNKNOWN_TO_EMULATOR = frozenset(
+    {
+        "AWS::Backup::BackupSelection",
+        "AWS::Budgets::Budget",
+        "AWS::CloudWatch::AnomalyDetector",
+        "AWS::CloudWatch::CompositeAlarm",
+        "AWS::Logs::QueryDefinition",
+        "AWS::SecretsManager::ResourcePolicy",
+        "AWS::SecretsManager::RotationSchedule",
+        "AWS::WAFv2::WebACLAssociation",
+    }
+)
+_LAYERS = frozenset({"AWS::Lambda::LayerVersion", "AWS::Serverless::LayerVersion"})
+_FUNCTION_CODE = ("CodeUri", "ImageUri", "Layers")
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML with CloudFormation's short forms (``!Ref``, ``!GetAtt``, ``!Sub``, ...)."""
+
+
+def _short_form(loader: _Loader, suffix: str, node: yaml.Node) -> dict[str, Any]:
+    value: Any
+    if isinstance(node, yaml.ScalarNode):
+        value = loader.construct_scalar(node)
+        if suffix == "GetAtt":
+            value = value.split(".", 1)
+    elif isinstance(node, yaml.SequenceNode):
+        value = loader.construct_sequence(node, deep=True)
+    else:
+        assert isinstance(node, yaml.MappingNode)
+        value = loader.construct_mapping(node, deep=True)
+    return {suffix if suffix in ("Ref", "Condition") else f"Fn::{suffix}": value}
+
+
+_Loader.add_multi_constructor("!", _short_form)
+# CloudFormation writes its dates as text; YAML would make them date objects.
+_Loader.add_constructor("tag:yaml.org,2002:timestamp", lambda loader, node: loader.construct_scalar(node))
+
+
+def load(path: Path) -> dict[str, Any]:
+    """The template as written, short forms expanded."""
+    try:
+        # SafeLoader's subclass: nothing but plain data comes out of it.
+        template = yaml.load(path.read_text(), _Loader)  # noqa: S506
+    except OSError as error:
+        raise LocalError(f"the template {path} cannot be read: {error.strerror}") from error
+    except yaml.YAMLError as error:
+        raise LocalError(f"the template {path} is not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(template, dict) or not isinstance(template.get("Resources"), dict):
+        raise LocalError(f"the template {path} has no Resources")
+    return template
+
+
+def for_emulator(template: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """A copy without code and layers (the host runs the handlers) and with the state machines inlined."""
+    edited: dict[str, Any] = copy.deepcopy(dict(template))
+    for name in (*_FUNCTION_CODE, "Runtime"):
+        edited.get("Globals", {}).get("Function", {}).pop(name, None)
+    resources: dict[str, Any] = edited["Resources"]
+    for logical_id in [key for key, value in resources.items() if value.get("Type") in _LAYERS | _UNKNOWN_TO_EMULATOR]:
+        del resources[logical_id]
+    for logical_id, resource in resources.items():
+        properties = resource.get("Properties", {})
+        if resource.get("Type") == "AWS::Serverless::Function":
+            for name in _FUNCTION_CODE:
+                properties.pop(name, None)
+            # Any python runtime would start worker processes for some event sources, past the host.
+            properties |= {"InlineCode": "#", "Runtime": "provided.al2023"}
+        elif resource.get("Type") == "AWS::Serverless::StateMachine" and "DefinitionUri" in properties:
+            properties["Definition"] = _definition(logical_id, folder / properties.pop("DefinitionUri"))
+    return edited
+
+
+def _definition(logical_id: str, path: Path) -> Any:
+    try:
+        return json.loads(path.read_text())
+    except OSError as error:
+        raise LocalError(f"{logical_id}: {path} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise LocalError(f"{logical_id}: {path} is not valid JSON: {error}") from error
+
+
+def code_of(template: Mapping[str, Any], folder: Path) -> dict[str, tuple[Path, str]]:
+    """Where each function's code is: its folder and its handler, by logical id."""
+    common = template.get("Globals", {}).get("Function", {})
+    code: dict[str, tuple[Path, str]] = {}
+    for logical_id, resource in template["Resources"].items():
+        if resource.get("Type") == "AWS::Serverless::Function":
+            properties = common | resource.get("Properties", {})
+            try:
+                code[logical_id] = folder / properties["CodeUri"], str(properties["Handler"])
+            except KeyError as missing:
+                raise LocalError(f"{logical_id} has no {missing.args[0]}") from None
+    return code

@@ -1,0 +1,345 @@
+"""Where a URL may lead: every class of address, and every spelling that two parsers read differently.
+
+What must not be reached is also asked of `http.send`, and then nothing may have been opened.
+"""
+
+import ipaddress
+import socket
+from typing import Any
+
+import pytest
+
+from shared.clients import address, http
+
+
+def _entry(found: str) -> tuple[Any, ...]:
+    return (socket.AF_INET, socket.SOCK_STREAM, 6, "", (found, 443))
+
+
+# What a tool must never reach. Sources: the IANA registries, the test tables of Smokescreen and Svix, and the
+# metadata services of the clouds.
+DENIED = {
+    "unspecified": "0.0.0.0",
+    "this network": "0.1.2.3",
+    "rfc 1918, 10/8": "10.254.0.0",
+    "rfc 1918, 172.16/12 first": "172.16.0.0",
+    "rfc 1918, 172.16/12 last": "172.31.255.255",
+    "rfc 1918, 192.168/16": "192.168.10.65",
+    "loopback": "127.0.0.1",
+    "loopback, end of the block": "127.255.255.254",
+    "carrier-grade nat, first": "100.64.0.0",
+    "carrier-grade nat, last": "100.127.255.255",
+    "metadata: Alibaba": "100.100.100.200",
+    "metadata: EC2, Azure, GCP": "169.254.169.254",
+    "metadata: ECS credentials": "169.254.170.2",
+    "metadata: EKS pod identity": "169.254.170.23",
+    "Amazon DNS": "169.254.169.253",
+    "link-local": "169.254.45.1",
+    "metadata: Oracle": "192.0.0.192",
+    "metadata: Azure host agent": "168.63.129.16",
+    "ietf protocol assignments": "192.0.0.255",
+    "documentation 1": "192.0.2.255",
+    "documentation 2": "198.51.100.65",
+    "documentation 3": "203.0.113.6",
+    "6to4 relay": "192.88.99.3",
+    "AS112": "192.31.196.1",
+    "AMT": "192.52.193.1",
+    "AS112 direct": "192.175.48.1",
+    "benchmarking, first": "198.18.0.0",
+    "benchmarking, last": "198.19.255.255",
+    "multicast, first": "224.0.0.1",
+    "multicast DNS": "224.0.0.251",
+    "multicast, last": "239.255.255.255",
+    "reserved": "240.0.0.1",
+    "reserved, svix": "250.10.20.30",
+    "broadcast": "255.255.255.255",
+    "v6 unspecified": "::",
+    "v6 loopback": "::1",
+    "v6 link-local": "fe80::1",
+    "v6 link-local, last": "febf:ffff::1",
+    "v6 zone id": "fe80::1%eth0",
+    "v6 zone id on a public address": "2606:4700::1111%eth0",
+    "v6 site-local": "fec0::1",
+    "v6 ula, fc": "fc00::1",
+    "v6 ula, fd": "fd12:3456:789a::1",
+    "metadata: EC2 by v6": "fd00:ec2::254",
+    "metadata: ECS by v6": "fd00:ec2::23",
+    "metadata: GCP by v6": "fd20:ce::254",
+    "v6 multicast": "ff02::1",
+    "v6 documentation": "2001:db8::1",
+    "v6 documentation, rfc 9637": "3fff::1",
+    "v6 discard": "100::1",
+    "v6 dummy": "100:0:0:1::1",
+    "v6 SRv6": "5f00::1",
+    "v6 benchmarking": "2001:2::1",
+    "v6 ORCHID": "2001:10::1",
+    "v6 ORCHIDv2": "2001:20::1",
+    "v6 6bone": "3ffe::1",
+    "v6 unallocated": "4000::1",
+    "v6 AS112": "2620:4f:8000::1",
+    "mapped loopback": "::ffff:127.0.0.1",
+    "mapped metadata": "::ffff:169.254.169.254",
+    "mapped private": "::ffff:10.0.0.1",
+    "mapped public": "::ffff:8.8.8.8",
+    "translated (rfc 2765)": "::ffff:0:127.0.0.1",
+    "compatible loopback": "::127.0.0.1",
+    "compatible metadata": "::169.254.169.254",
+    "nat64 metadata": "64:ff9b::169.254.169.254",
+    "nat64 private (smokescreen)": "64:ff9b::a00:1",
+    "nat64 public": "64:ff9b::808:808",
+    "nat64 local use": "64:ff9b:1::a9fe:a9fe",
+    "6to4 metadata": "2002:a9fe:a9fe::1",
+    "6to4 loopback": "2002:7f00:1::",
+    "teredo": "2001:0:4136:e378:8000:63bf:3fff:fdd2",
+    "teredo metadata": "2001::5601:5601",
+}
+PUBLIC = [
+    "1.1.1.1", "8.8.8.8", "9.255.255.255", "11.0.0.0", "100.63.255.255", "100.128.0.0", "128.0.0.1",
+    "168.63.129.15", "169.253.255.255", "172.15.255.255", "172.32.0.0", "192.0.1.1", "192.169.0.0",
+    "198.20.0.0", "223.255.255.255", "52.94.236.248",
+    "2606:4700:4700::1111", "2001:4860:4860::8888", "2a00:1450:4001::200e", "2600:1f00::1",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("denied", DENIED.values(), ids=DENIED.keys())
+def test_special_addresses_are_not_public(denied: str) -> None:
+    assert not address.is_public(ipaddress.ip_address(denied))
+
+
+@pytest.mark.parametrize("public", PUBLIC)
+def test_the_neighbours_of_special_blocks_are_public(public: str) -> None:
+    assert address.is_public(ipaddress.ip_address(public))
+
+
+@pytest.mark.parametrize("found", ["127.0.0.1", "10.0.0.1", "172.17.0.2", "192.168.1.1", "::1", "fd12::1"])
+def test_an_operator_may_open_their_own_networks(found: str) -> None:
+    assert address.is_operator_network(ipaddress.ip_address(found))
+
+
+NEVER_OPENED = [found for name, found in DENIED.items() if "metadata" in name or "mapped" in name] + [
+    "0.0.0.0", "100.64.0.1", "169.254.1.1", "224.0.0.251", "255.255.255.255", "::", "fe80::1", "fd12::1%eth0",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("found", NEVER_OPENED)
+def test_an_operator_opens_neither_metadata_nor_anything_odd(found: str) -> None:
+    assert not address.is_operator_network(ipaddress.ip_address(found))
+
+
+@pytest.mark.parametrize(
+    ("host", "canonical"),
+    [
+        ("Example.COM", "example.com"),
+        ("example.com.", "example.com"),
+        ("bücher.example", "xn--bcher-kva.example"),
+        ("BÜCHER.example.", "xn--bcher-kva.example"),
+        ("xn--bcher-kva.example", "xn--bcher-kva.example"),
+        ("例え。jp", "xn--r8jz45g.jp"),
+        ("\u212aelvin.example", "kelvin.example"),  # the Kelvin sign is lower-cased to an ASCII k
+        ("my_service", "my_service"),
+        ("1password.com", "1password.com"),
+        ("192.0.2.1", "192.0.2.1"),
+        ("127。0。0。1", "127.0.0.1"),  # ideographic dots: read as the address, so judged as the address
+        ("[2606:4700:0:0::1111]", "2606:4700::1111"),
+        ("2606:4700::1111", "2606:4700::1111"),
+        ("[::FFFF:1.2.3.4]", "::ffff:102:304"),
+    ],
+)
+def test_hosts_have_one_spelling(host: str, canonical: str) -> None:
+    assert address.canonical_host(host) == canonical
+    assert address.canonical_host(canonical) == canonical
+
+
+# Spellings that libc, browsers or other parsers turn into something else than they look like.
+BAD_HOSTS = [
+    "", ".", "..", ".example.com", "example..com", "example.com..", "-a.example", "a-.example",
+    "127.1", "127.0.1", "2130706433", "017700000001", "0177.0.0.1", "0x7f.1", "0x7f000001", "0X7F.0.0.1",
+    "127.0.0.01", "127.0.0.1.1", "256.1.1.1", "1.2.3", "example.0x7f", "example.1", "0",
+    "\uff11\uff12\uff17.0.0.1", "\u2460\u2461\u2466.0.0.1", "\uff4cocalhost", "\u24d4xample.com",  # wide, circled
+    "exa mple.com", "exa%6dple.com", "example.com%00",
+    "a" * 64 + ".example", ".".join(["a" * 60] * 5), "é" * 300, "xn--\u00fc.example",
+    "fe80::1%eth0", "[fe80::1%25eth0]", "[::1", "::1]", "[127.0.0.1]", "[::1]]", "[]", "1:2", "::ffff:127.1",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("host", BAD_HOSTS)
+def test_ambiguous_hosts_are_refused(host: str) -> None:
+    with pytest.raises(ValueError, match=r"^the host is"):
+        address.canonical_host(host)
+
+
+@pytest.mark.parametrize(
+    ("url", "target"),
+    [
+        ("http://example.com", address.Target("http", "example.com", 80, "/")),
+        ("HTTPS://Example.com./A?b=c", address.Target("https", "example.com", 443, "/A?b=c")),
+        ("https://example.com:8443?q", address.Target("https", "example.com", 8443, "/?q")),
+        ("https://example.com/a?", address.Target("https", "example.com", 443, "/a")),
+        ("http://[2606:4700::1111]:1024/", address.Target("http", "2606:4700::1111", 1024, "/")),
+        ("http://evil.example#@good.example/", address.Target("http", "evil.example", 80, "/")),
+        (
+            "http://evil.example?@good.example/",
+            address.Target("http", "evil.example", 80, "/?@good.example/"),
+        ),
+        ("http://evil.example/@good.example", address.Target("http", "evil.example", 80, "/@good.example")),
+        ("http://a.example//b.example/", address.Target("http", "a.example", 80, "//b.example/")),
+    ],
+)
+def test_urls_are_read_one_way(url: str, target: address.Target) -> None:
+    assert address.parse_url(url) == target
+
+
+BAD_URLS = {
+    "empty": "",
+    "no scheme": "example.com/",
+    "scheme-relative": "//example.com/",
+    "one slash": "http:/example.com/",
+    "three slashes": "http:///example.com/",
+    "no slashes": "http:example.com",
+    "file": "file:///etc/passwd",
+    "file with host": "file://example.com/etc/passwd",
+    "gopher": "gopher://127.0.0.1:6379/_FLUSHALL",
+    "data": "data:text/plain,hello",
+    "ftp": "ftp://example.com/",
+    "dict": "dict://example.com:11211/stats",
+    "ldap": "ldap://example.com/",
+    "javascript": "javascript:alert(1)",
+    "jar": "jar:http://example.com!/",
+    "websocket": "wss://example.com/",
+    "unix socket": "http+unix://%2Fvar%2Frun%2Fdocker.sock/info",
+    "long s in the scheme": "http\u017f://example.com/",
+    "user": "http://good.example@evil.example/",
+    "user and password": "http://user:password@example.com/",
+    "empty user": "http://@example.com/",
+    "port as password": "http://good.example:80@evil.example/",
+    "encoded at": "http://good.example%40evil.example/",
+    "two ats": "http://a@b@c.example/",
+    "backslash before at": "http://good.example\\@evil.example/",
+    "backslash as slash": "http:\\\\example.com\\",
+    "backslash in the path": "http://example.com/a\\b",
+    "space": "http://good.example evil.example/",
+    "leading space": " http://example.com/",
+    "tab": "http://exam\tple.com/",
+    "crlf in the path": "http://example.com/\r\nX-Injected: 1",
+    "lf in the host": "http://example.com\n.evil.example/",
+    "crlf in the query": "http://example.com/?a=\r\n",
+    "nul": "http://example.com/\0",
+    "delete": "http://example.com/\x7f",
+    "next line": "http://example.com/\x85",
+    "no-break space": "http://example.com/\xa0",
+    "line separator": "http://example.com/\u2028",
+    "zero-width space": "http://exam\u200bple.com/",
+    "soft hyphen": "http://exam\xadple.com/",
+    "right-to-left": "http://\u202eexample.com/",
+    "surrogate": "http://example.com/\ud800",
+    "slash look-alike": "http://good.example\u2044.evil.example/",
+    "account-of sign": "http://good.example\u2100.evil.example/",
+    "full-width dots": "http://127\uff0e1/",
+    "encoded slash": "http://good.example%2f.evil.example/",
+    "two ports": "http://example.com:80:8080/",
+    "empty port": "http://example.com:/",
+    "signed port": "http://example.com:+80/",
+    "port with letters": "http://example.com:80evil/",
+    "arabic digits": "http://example.com:\u0668\u0660/",
+    "port 0": "http://example.com:0/",
+    "port overflow": "http://example.com:65616/",
+    "port 65536": "http://example.com:65536/",
+    "ssh": "http://example.com:22/",
+    "smtp": "http://example.com:25/",
+    "dns": "http://example.com:53/",
+    "ldap port": "http://example.com:389/",
+    "smb": "http://example.com:445/",
+    "last low port": "http://example.com:1023/",
+    "decimal loopback": "http://2130706433/",
+    "hex loopback": "http://0x7f.1/",
+    "octal loopback": "http://0177.0.0.1/",
+    "short loopback": "http://127.1/",
+    "zone id": "http://[fe80::1%25eth0]/",
+    "bracket confusion": "http://[good.example]@evil.example/",
+    "text after bracket": "http://[::1]evil.example/",
+    "semicolon": "http://good.example;evil.example/",
+    "comma": "http://good.example,evil.example/",
+    "too long": "http://example.com/" + "a" * 8_192,
+}
+
+
+@pytest.mark.parametrize("url", BAD_URLS.values(), ids=BAD_URLS.keys())
+def test_urls_that_parsers_may_read_differently_are_refused(url: str) -> None:
+    with pytest.raises(ValueError, match=r"^the (URL|host)"):
+        address.parse_url(url)
+
+
+def test_params_are_appended_and_the_rest_of_the_query_stays_as_written() -> None:
+    target = address.parse_url("https://example.com/?sig=a%2Bb+c&flag", {"q": "ä & b", "to": "x\r\ny"})
+    assert target.path == "/?sig=a%2Bb+c&flag&q=%C3%A4%20%26%20b&to=x%0D%0Ay"
+
+
+def test_params_count_for_the_length() -> None:
+    with pytest.raises(ValueError, match="too long"):
+        address.parse_url("https://example.com/", {"q": "a" * 8_192})
+
+
+def test_refusals_do_not_repeat_the_url() -> None:
+    with pytest.raises(ValueError) as refused:  # noqa: PT011 - the message is what is tested
+        address.parse_url("http://user:hunter2@example.com/?token=hunter3")
+    assert "hunter" not in str(refused.value)
+
+
+def test_host_port_is_written_as_operators_write_it() -> None:
+    assert address.parse_url("http://LOCALHOST:8001/").host_port == "localhost:8001"
+    assert address.parse_url("http://[0:0::1]:8001/").host_port == "[::1]:8001"
+
+
+def test_resolve_keeps_the_order_and_drops_repeats(monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = [_entry("1.1.1.1"), _entry("2606:4700::1111"), _entry("1.1.1.1")]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_args, **_options: answer)
+    assert [str(found) for found in address.resolve("a.example", 443, 1)] == ["1.1.1.1", "2606:4700::1111"]
+
+
+def test_whatever_the_look_up_raises_reaches_the_caller(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_args: Any, **_options: Any) -> None:
+        raise RuntimeError("sockets are off")
+
+    monkeypatch.setattr(socket, "getaddrinfo", fail)
+    with pytest.raises(RuntimeError, match="sockets are off"):
+        address.resolve("a.example", 443, 1)
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The connections that would have been made. A name resolves to itself."""
+    calls: list[str] = []
+    monkeypatch.setattr(address, "connect", lambda found, *_: calls.append(str(found)))
+    monkeypatch.setattr(socket, "getaddrinfo", lambda host, *_args, **_options: [_entry(host)])
+    return calls
+
+
+def send(url: str, *allowed: str) -> http.HttpAnswer:
+    """``http.send`` with defaults."""
+    return http.send("GET", url, headers={}, timeout_ms=2_000, max_bytes=1_000, allowed_hosts=frozenset(allowed))
+
+
+@pytest.mark.parametrize("denied", DENIED.values(), ids=DENIED.keys())
+def test_a_name_with_a_denied_address_is_blocked(
+    opened: list[str], monkeypatch: pytest.MonkeyPatch, denied: str
+) -> None:
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_args, **_options: [_entry(denied)])
+    with pytest.raises(http.AddressBlocked) as blocked:
+        send("https://a.example/", "a.example")
+    assert (opened, blocked.value.sent) == ([], False)
+    assert denied not in str(blocked.value)
+
+
+@pytest.mark.parametrize("denied", [found for found in DENIED.values() if "%" not in found])
+def test_a_denied_address_in_the_url_is_blocked_though_allowed(opened: list[str], denied: str) -> None:
+    host = address.canonical_host(denied)
+    with pytest.raises(http.AddressBlocked):
+        send(f"http://[{host}]/" if ":" in host else f"http://{host}/", host)
+    assert opened == []
+
+
+@pytest.mark.parametrize("url", BAD_URLS.values(), ids=BAD_URLS.keys())
+def test_a_url_that_can_be_misread_opens_nothing(opened: list[str], url: str) -> None:
+    with pytest.raises(http.UrlInvalid) as refused:
+        send(url, "example.com", "good.example", "evil.example", "c.example", "127.0.0.1")
+    assert (opened, refused.value.sent) == ([], False)
