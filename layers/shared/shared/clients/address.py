@@ -85,6 +85,7 @@ _URL = re.compile(
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"  # "_" is not in RFC 952, but DNS and compose files use it
 _NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
+_ASCII = "".join(map(chr, range(0x21, 0x7F)))
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -96,7 +97,7 @@ class Target:
         scheme: ``http`` or ``https``.
         host: ``canonical_host`` of the URL's host; an IPv6 address stands without brackets.
         port: 80, 443 or 1024 to 65535.
-        path: path and query, as they are sent; starts with ``/``.
+        path: path and query, in ASCII; starts with ``/``.
     """
 
     scheme: str
@@ -136,7 +137,7 @@ def parse_url(url: str, params: Mapping[str, str] | None = None) -> Target:
     if port not in (80, 443) and not 1024 <= port <= 65535:
         raise ValueError("the URL's port must be 80, 443 or 1024 to 65535")
     query = "&".join(part for part in (match["query"], urlencode(params or {}, quote_via=quote)) if part)
-    path = (match["path"] or "/") + (f"?{query}" if query else "")
+    path = quote((match["path"] or "/") + (f"?{query}" if query else ""), safe=_ASCII)
     if len(path) > URL_MAX_CHARS:
         raise ValueError("the URL is too long with its parameters")
     return Target(scheme, canonical_host(match["host"]), port, path)
@@ -154,7 +155,7 @@ def canonical_host(host: str) -> str:
     """
     if ":" in host:
         return _canonical_ipv6(host)
-    if not host.isascii():
+    if not host.isascii() or "xn--" in host.lower():  # httpx decodes the latter, and trips over a broken one
         host = _idna(host)
     name = host.lower().removesuffix(".")
     if len(name) > 253 or not _NAME.fullmatch(name):

@@ -1,0 +1,59 @@
+# Everything here works on a fresh machine with python3.11+ and make: each target sets up what it needs.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+export PYTHONPATH := layers/shared
+export SAM_CLI_TELEMETRY := 0
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test check fix openapi layer-requirements build bench clean
+
+help: ## Show the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(READY) ## Install everything into .venv, as uv.lock says
+
+$(READY): pyproject.toml uv.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed (PYTHON=...)."; exit 1; }
+	@test -x $(BIN)/python || { echo "==> Making .venv"; $(PYTHON) -m venv .venv; }
+	@test -x $(BIN)/uv || { echo "==> Installing uv"; $(BIN)/python -m pip install --quiet --disable-pip-version-check uv; }
+	@echo "==> Installing the locked packages (about 15 s the first time)"
+	@$(BIN)/uv sync --frozen --quiet
+	@touch $@
+
+run: $(READY) ## Start the platform on this machine and print a URL, a key and a curl line
+	@$(BIN)/python -m local
+
+test: $(READY) ## Unit, house and integration tests
+	@$(BIN)/pytest tests/unit tests/house tests/integration
+
+check: $(READY) ## Format, lint, types, import laws, template, drift of generated files
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/cfn-lint template.yaml
+	@$(BIN)/python -m local.openapi --check
+	@$(BIN)/uv export --frozen --quiet --no-dev --no-hashes --no-header --no-annotate | cmp - layers/shared/requirements.txt \
+		|| { echo "layers/shared/requirements.txt drifts from uv.lock: run 'make layer-requirements'."; exit 1; }
+
+fix: $(READY) ## Format, and mend what can be mended by machine
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+openapi: $(READY) ## Generate openapi.json from the handlers
+	@$(BIN)/python -m local.openapi
+
+layer-requirements: $(READY) ## Generate the layer's requirements from uv.lock
+	@$(BIN)/uv export --frozen --quiet --no-dev --no-hashes --no-header --no-annotate > layers/shared/requirements.txt
+
+build: $(READY) ## Validate the template and build the packages with SAM
+	@$(BIN)/sam validate --lint
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/sam build --cached --parallel
+
+bench: $(READY) ## Measure the local platform; results go to docs/performance.md
+	@$(BIN)/python -m benchmarks
+
+clean: ## Forget the local platform's data, builds and caches (not .venv)
+	@rm -rf .local .aws-sam .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	@find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +

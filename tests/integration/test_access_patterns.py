@@ -1,0 +1,123 @@
+"""docs/access-patterns.md says what each operation costs; here it is counted."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import boto3
+import httpx
+import pytest
+
+from local.runtime import Runtime
+from tests.integration.counting import Tally, counted
+
+DOC = Path(__file__).parents[2] / "docs/access-patterns.md"
+EMULATOR: dict[str, Any] = {
+    "region_name": "us-east-1",
+    "aws_access_key_id": "test",
+    "aws_secret_access_key": "test",
+}
+ROW = re.compile(r"^\| ([^|]+) \| [^|]+ \| (\d+) \| (\d+) \| (\d+) \|$", re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def measured(platform: Runtime) -> dict[str, Tally]:
+    """Every operation once, after a first request has filled the authorizer's memory."""
+    client = httpx.Client(base_url=platform.url, headers={"X-API-Key": "tenant_b"}, timeout=30)
+    found: dict[str, Tally] = {}
+
+    def count(name: str, send: Callable[[], httpx.Response]) -> Any:
+        with counted() as tally:
+            answer = send()
+        assert answer.is_success, answer.text
+        found[name] = tally
+        return answer.json() if answer.content else None
+
+    with client:
+        client.get("/agents")
+        tool = count(
+            "POST /tools",
+            lambda: client.post("/tools", json={"name": "count_echo", "endpoint": f"{platform.tools_url}/echo"}),
+        )
+        agent = count("POST /agents", lambda: client.post("/agents", json={"name": "counted"}))
+        tool_path, agent_path = f"/tools/{tool['id']}", f"/agents/{agent['id']}"
+        count("GET /agents/{id}", lambda: client.get(agent_path))
+        count("GET /agents/{name}", lambda: client.get("/agents/counted"))
+        count("GET /tools/{id}", lambda: client.get(tool_path))
+        count("GET /agents (a page)", lambda: client.get("/agents"))
+        count("PATCH /agents/{id}", lambda: client.patch(agent_path, json={"role": "counter"}))
+        count("PATCH /agents/{id} (new name)", lambda: client.patch(agent_path, json={"name": "counted again"}))
+        count("POST /agents/{id}/tools/{id}", lambda: client.post(f"{agent_path}{tool_path}"))
+        count("GET /agents/{id}/tools", lambda: client.get(f"{agent_path}/tools"))
+        task = {"agent_id": agent["id"], "input_message": 'Use count_echo to say "hello"'}
+        run = count("POST /runs (one tool)", lambda: client.post("/runs", json=task))
+        assert run["status"] == "succeeded"
+        assert len(run["tools_called"]) == 1
+        plain = {"agent_id": agent["id"], "input_message": "Good morning"}
+        count("POST /runs (no tool)", lambda: client.post("/runs", json=plain))
+        again = plain | {"session_id": run["session_id"]}
+        count("POST /runs (no tool, going on with a session)", lambda: client.post("/runs", json=again))
+        count("GET /runs/{id}", lambda: client.get(f"/runs/{run['id']}"))
+        count("GET /runs (a page)", lambda: client.get("/runs"))
+        count("GET /runs/{id}/events", lambda: client.get(f"/runs/{run['id']}/events"))
+        count("DELETE /agents/{id}/tools/{id}", lambda: client.delete(f"{agent_path}{tool_path}"))
+        count("DELETE /agents/{id}", lambda: client.delete(agent_path))
+        count("DELETE /tools/{id}", lambda: client.delete(tool_path))
+        key = count("POST /api-keys", lambda: client.post("/api-keys", json={"name": "counted"}))
+        count("GET /api-keys (a page)", lambda: client.get("/api-keys"))
+        count("DELETE /api-keys/{id}", lambda: client.delete(f"/api-keys/{key['id']}"))
+        headers = {"Idempotency-Key": "counted"}
+        once = {"name": "counted once"}
+        count("POST /agents (Idempotency-Key)", lambda: client.post("/agents", json=once, headers=headers))
+        count("POST /agents (its replay)", lambda: client.post("/agents", json=once, headers=headers))
+    return found
+
+
+def test_figures_are_as_documented(measured: dict[str, Tally]) -> None:
+    written = {name: (int(a), int(b), int(c)) for name, a, b, c in ROW.findall(DOC.read_text())}
+    counted_now = {
+        name: (tally.total, int(tally.read_units), int(tally.write_units)) for name, tally in measured.items()
+    }
+    table = "\n".join(f"{name} | {' | '.join(map(str, figures))}" for name, figures in counted_now.items())
+    assert written == counted_now, f"the figures to write down are:\n{table}"
+
+
+def test_a_read_is_one_request_and_a_write_one_request_or_transaction(measured: dict[str, Tally]) -> None:
+    for name, tally in measured.items():
+        if name.startswith("GET ") and "{name}" not in name:
+            assert tally.total == 1, name
+        if name in {"POST /tools", "POST /agents", "POST /api-keys"}:
+            assert tally.requests == {"TransactWriteItems": 1}, name
+
+
+def test_a_one_tool_run_costs_at_most_14_requests_and_16_write_units(measured: dict[str, Tally]) -> None:
+    tally = measured["POST /runs (one tool)"]
+    assert tally.total <= 14
+    assert tally.write_units <= 16
+
+
+def test_a_one_tool_run_takes_six_state_transitions_and_three_worker_calls(platform: Runtime) -> None:
+    machines = boto3.client("stepfunctions", endpoint_url=platform.emulator_url, **EMULATOR)
+    with httpx.Client(base_url=platform.url, headers={"X-API-Key": "tenant_b"}, timeout=30) as client:
+        tool = client.post("/tools", json={"name": "steps_echo", "endpoint": f"{platform.tools_url}/echo"}).json()
+        agent = client.post("/agents", json={"name": "steps", "tool_ids": [tool["id"]]}).json()
+        task = {"agent_id": agent["id"], "input_message": 'Use steps_echo to say "hello"'}
+        run = client.post("/runs", json=task).json()
+    assert run["status"] == "succeeded"
+    assert len(run["tools_called"]) == 1
+    entered, called = _history(machines, run["id"])
+    assert entered == ["CallModel", "WhatNext", "CallTool", "CallModel", "WhatNext", "Done"]
+    assert called == 3
+
+
+def _history(machines: Any, run_id: str) -> tuple[list[str], int]:
+    """The states that a run's execution entered, and how often it called a function."""
+    for machine in machines.list_state_machines()["stateMachines"]:
+        for execution in machines.list_executions(stateMachineArn=machine["stateMachineArn"])["executions"]:
+            if execution["name"] == run_id:
+                arn = execution["executionArn"]
+                events = machines.get_execution_history(executionArn=arn, maxResults=1000)["events"]
+                entered = [e["stateEnteredEventDetails"]["name"] for e in events if e["type"].endswith("StateEntered")]
+                return entered, sum(event["type"] == "TaskScheduled" for event in events)
+    raise AssertionError(f"no execution is named {run_id}")
