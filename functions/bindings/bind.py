@@ -16,6 +16,7 @@ handler = edge(app)
     summary="Bind a tool to an agent",
     tags=["bindings"],
     status_code=201,
+    responses={200: {"description": "The binding was replaced."}, 201: {"description": "The tool is bound."}},
 )
 def bind_tool(
     caller: Annotated[Caller, allowed("agents:write")],

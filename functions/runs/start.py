@@ -11,7 +11,13 @@ app = APIGatewayRestResolver(enable_validation=True)
 handler = edge(app)
 
 
-@app.post("/runs", summary="Run an agent", tags=["runs"], status_code=201)
+@app.post(
+    "/runs",
+    summary="Run an agent",
+    tags=["runs"],
+    status_code=201,
+    responses={201: {"description": "The run has ended."}, 202: {"description": "The run goes on."}},
+)
 def start_run(caller: Annotated[Caller, allowed("runs:execute")], draft: runs.RunCreate) -> Response[runs.Run]:
     run, ended = runs.start(
         caller.store, draft, user_id=caller.user_id, granted=caller.scopes, trace_id=caller.trace_id

@@ -4,9 +4,12 @@ What must not be reached is also asked of `http.send`, and then nothing may have
 """
 
 import ipaddress
+import random
 import socket
+from contextlib import suppress
 from typing import Any
 
+import httpx
 import pytest
 
 from shared.clients import address, http
@@ -106,6 +109,13 @@ def test_special_addresses_are_not_public(denied: str) -> None:
     assert not address.is_public(ipaddress.ip_address(denied))
 
 
+@pytest.mark.parametrize("denied", DENIED.values(), ids=DENIED.keys())
+def test_the_deny_list_stands_without_ipaddress(monkeypatch: pytest.MonkeyPatch, denied: str) -> None:
+    monkeypatch.setattr(ipaddress.IPv4Address, "is_global", True)
+    monkeypatch.setattr(ipaddress.IPv6Address, "is_global", True)
+    assert not address.is_public(ipaddress.ip_address(denied))
+
+
 @pytest.mark.parametrize("public", PUBLIC)
 def test_the_neighbours_of_special_blocks_are_public(public: str) -> None:
     assert address.is_public(ipaddress.ip_address(public))
@@ -157,7 +167,8 @@ BAD_HOSTS = [
     "127.0.0.01", "127.0.0.1.1", "256.1.1.1", "1.2.3", "example.0x7f", "example.1", "0",
     "\uff11\uff12\uff17.0.0.1", "\u2460\u2461\u2466.0.0.1", "\uff4cocalhost", "\u24d4xample.com",  # wide, circled
     "exa mple.com", "exa%6dple.com", "example.com%00",
-    "a" * 64 + ".example", ".".join(["a" * 60] * 5), "é" * 300, "xn--\u00fc.example",
+    "a" * 64 + ".example", ".".join(["a" * 60] * 5), "é" * 300,
+    "xn--\u00fc.example", "xn--a.example", "XN--.example", "a.xn--", "xn--ls8h.la",
     "fe80::1%eth0", "[fe80::1%25eth0]", "[::1", "::1]", "[127.0.0.1]", "[::1]]", "[]", "1:2", "::ffff:127.1",
 ]  # fmt: skip
 
@@ -174,6 +185,7 @@ def test_ambiguous_hosts_are_refused(host: str) -> None:
         ("http://example.com", address.Target("http", "example.com", 80, "/")),
         ("HTTPS://Example.com./A?b=c", address.Target("https", "example.com", 443, "/A?b=c")),
         ("https://example.com:8443?q", address.Target("https", "example.com", 8443, "/?q")),
+        ("https://example.com/ü%20%2f?ü", address.Target("https", "example.com", 443, "/%C3%BC%20%2f?%C3%BC")),
         ("https://example.com/a?", address.Target("https", "example.com", 443, "/a")),
         ("http://[2606:4700::1111]:1024/", address.Target("http", "2606:4700::1111", 1024, "/")),
         ("http://evil.example#@good.example/", address.Target("http", "evil.example", 80, "/")),
@@ -267,6 +279,27 @@ BAD_URLS = {
 def test_urls_that_parsers_may_read_differently_are_refused(url: str) -> None:
     with pytest.raises(ValueError, match=r"^the (URL|host)"):
         address.parse_url(url)
+
+
+PIECES = [
+    "http://", "https://", "//", "/", "\\", "@", "#", "?", "[", "]", ":", ":80", ":8443", "::1", "127.0.0.1", "0x7f",
+    "1", "a.example", "xn--bcher-kva", "xn--", "xn--a-0", ".", "..", "-", "_", "%", "%2f", "%zz", " ", "\t",
+    "\r\n", "\xe9", "\xdf", "\u0130", "\u017f", "\u212a", "\u3002", "\uff0e", "\u200d",
+    "\u05d0", "\ud800", "\U0001f600", "<", '"', "{",
+]  # fmt: skip
+
+
+def test_httpx_reads_every_url_that_we_accept_as_we_do() -> None:
+    dice = random.Random(7)  # the same URLs each time
+    accepted = 0
+    for _ in range(5_000):
+        url = "http://a.example" * dice.randint(0, 1) + "".join(dice.choices(PIECES, k=dice.randint(1, 5)))
+        with suppress(ValueError):
+            ours, theirs = address.parse_url(url), httpx.URL(url)
+            assert theirs.raw_host.decode().removesuffix(".") == ours.host
+            assert (theirs.scheme, theirs.port or {"http": 80, "https": 443}[ours.scheme]) == (ours.scheme, ours.port)
+            accepted += 1
+    assert accepted > 100
 
 
 def test_params_are_appended_and_the_rest_of_the_query_stays_as_written() -> None:

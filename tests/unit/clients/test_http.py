@@ -256,14 +256,14 @@ def test_a_request_as_it_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
 
     mocked(monkeypatch, handle)
     answer = call(
-        "https://a.example:8443/hook?k=v#part",
+        "https://a.example:8443/hoök?k=v#part",
         method="POST",
         headers={"Authorization": f"Bearer {SECRET}", "Idempotency-Key": "run:1"},
         params={"q": "a&b"},
         json_body={"text": "ü\ud800"},
     )
     assert (answer.status, json.loads(answer.body), answer.headers["x-a"]) == (201, {"ok": True}, "1, 2")
-    assert str(requests[0].url) == "https://a.example:8443/hook?k=v&q=a%26b"
+    assert str(requests[0].url) == "https://a.example:8443/ho%C3%B6k?k=v&q=a%26b"
     assert requests[0].content == rb'{"text":"\u00fc\ud800"}'
     assert dict(requests[0].headers) == {
         "host": "a.example:8443",

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 from typing import TypeVar
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 from aws_lambda_powertools.event_handler import Request, Response, content_types
 
@@ -68,8 +68,7 @@ def next_page(request: Request, changed: dict[str, str]) -> dict[str, str | list
         for name, value in (request.query_parameters or {}).items()
         if name not in {"cursor", "limit", "offset", "skip", "page", "page_size", *changed}
     }
-    event = request.resolved_event.raw_event
-    path = quote(event.get("path") or "/")
+    path = request.resolved_event.path
     return {"Link": f'<{path}?{urlencode(kept | changed)}>; rel="next"'}
 
 

@@ -7,23 +7,25 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from urllib.parse import quote, unquote
 
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response, content_types
+from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 from aws_lambda_powertools.event_handler.openapi.exceptions import (
     RequestUnsupportedContentType,
     RequestValidationError,
 )
 
+from shared import json_text
 from shared.api import idempotency
 from shared.api.caller import Permission, check, identify
-from shared.errors import BadRequest, PayloadTooLarge, PlatformError, TableBusy, Unavailable, Unprocessable
+from shared.errors import BadRequest, NotFound, PayloadTooLarge, PlatformError, TableBusy, Unavailable, Unprocessable
 from shared.store.ids import new_id
 from shared.telemetry import clear_log_context, log_context, logger
 
 Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
 
 MAX_BODY_BYTES = 1_000_000
-_MAX_DEPTH = 40
 _TRACE_ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 
 
@@ -47,6 +49,7 @@ def edge(app: APIGatewayRestResolver) -> Handler:
     register: Any = app.exception_handler
     register(PlatformError)(refuse)
     register([RequestValidationError, RequestUnsupportedContentType])(refuse_input)
+    register(NotFoundError)(lambda _: _response(NotFound("No such route."), app.context["trace_id"]))
 
     def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         trace_id = _trace_id(event)
@@ -71,6 +74,7 @@ def edge(app: APIGatewayRestResolver) -> Handler:
 
 def _answer(app: APIGatewayRestResolver, event: dict[str, Any], context: Any, trace_id: str) -> dict[str, Any]:
     _check_body(event)
+    event = event | {"path": _path(event)}
     caller = identify(event, trace_id)
     log_context(tenant_id=caller.tenant_id, user_id=caller.user_id)
     header = _header(event, "idempotency-key")
@@ -90,6 +94,14 @@ def _answer(app: APIGatewayRestResolver, event: dict[str, Any], context: Any, tr
         raise
     idempotency.end(caller.store, ticket, answer)
     return answer
+
+
+def _path(event: dict[str, Any]) -> str:
+    """The path with its parameters percent-encoded: Powertools' routes take few characters, names of things take all."""
+    path: str = event["resource"]
+    for name, value in (event.get("pathParameters") or {}).items():
+        path = path.replace(f"{{{name}}}", quote(unquote(value), safe=""))
+    return path
 
 
 def _header(event: dict[str, Any], name: str) -> str | None:
@@ -114,7 +126,8 @@ def _check_body(event: dict[str, Any]) -> None:
     body = event.get("body")
     if not body:
         return
-    if event.get("isBase64Encoded"):
+    if event.get("isBase64Encoded") or "\ufffd" in body:
+        # What is no UTF-8 arrives from the gateway as replacement characters: the text is lost already.
         raise BadRequest("The body must be JSON text in UTF-8.", code="invalid_json")
     if len(body.encode("utf-8", "surrogatepass")) > MAX_BODY_BYTES:
         raise PayloadTooLarge(f"The body is larger than {MAX_BODY_BYTES} bytes.")
@@ -124,37 +137,13 @@ def _check_body(event: dict[str, Any]) -> None:
         event["headers"] = {**_without(event["headers"], "content-type"), "content-type": "application/json"}
         event.pop("multiValueHeaders", None)
     try:
-        parsed = json.loads(body, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
-        raise BadRequest("The body is not valid JSON.", code="invalid_json") from error
-    if body.count("[") + body.count("{") > _MAX_DEPTH and _depth(parsed) > _MAX_DEPTH:
-        raise BadRequest(f"The body is nested deeper than {_MAX_DEPTH} levels.", code="invalid_json")
-    if "\\ud" in body.lower():
-        try:
-            json.dumps(parsed, ensure_ascii=False).encode()
-        except UnicodeEncodeError as error:
-            raise BadRequest("The body holds half of a surrogate pair.", code="invalid_json") from error
+        json_text.parse(body)
+    except ValueError as error:
+        raise BadRequest(f"The body {error}.", code="invalid_json") from error
 
 
 def _without(headers: dict[str, str], name: str) -> dict[str, str]:
     return {key: value for key, value in headers.items() if key.lower() != name}
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
-
-
-def _depth(value: Any) -> int:
-    deepest, level = 0, [value]
-    while level:
-        deepest += 1
-        level = [
-            child
-            for node in level
-            if isinstance(node, dict | list)
-            for child in (node.values() if isinstance(node, dict) else node)
-        ]
-    return deepest
 
 
 def _check_permission_first(app: APIGatewayRestResolver) -> None:

@@ -4,7 +4,6 @@ Schemas come from tenants, so nothing in them may cost time without bound: `patt
 to the model but not evaluated (Python's `re` has no time limit), and following `$ref` is counted.
 """
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +11,7 @@ from jsonschema import Draft202012Validator, ValidationError, validators
 from jsonschema.exceptions import best_match
 from referencing import Registry
 
+from shared import json_text
 from shared.errors import ToolError
 
 _MAX_REFERENCES = 2_000
@@ -26,9 +26,9 @@ def parse(text: str, schema: dict[str, Any]) -> dict[str, Any]:
         ToolError: `invalid_arguments`, saying where; `invalid_schema` if the schema leads nowhere.
     """
     try:
-        arguments = json.loads(text or "{}")
-    except (ValueError, RecursionError) as error:
-        raise ToolError("invalid_arguments", "The arguments are not valid JSON.") from error
+        arguments = json_text.parse(text or "{}")
+    except ValueError as error:
+        raise ToolError("invalid_arguments", f"The text of the arguments {error}.") from error
     if not isinstance(arguments, dict):
         raise ToolError("invalid_arguments", "The arguments are not a JSON object.")
     if not schema:

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from shared import clock
+from shared.clients.address import canonical_host
 from shared.domain import named, tools
 from shared.domain.fields import Model, Record
 from shared.errors import ConditionFailed, Conflict, NotFound
@@ -21,14 +22,7 @@ from shared.store.table import Change, Exists, Item, Put, Remove, TenantStore, W
 MAX_PER_AGENT = 40
 
 
-def _hostname(value: str) -> str:
-    value = value.strip().lower().rstrip(".")
-    if not value or any(mark in value for mark in "/:@?# ") or not value.isprintable():
-        raise ValueError("must be a hostname, without scheme, port and path")
-    return value
-
-
-Hostname = Annotated[str, Field(min_length=1, max_length=253), AfterValidator(_hostname)]
+Hostname = Annotated[str, Field(min_length=1, max_length=253), AfterValidator(canonical_host)]
 RateLimit = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,6}/(second|minute|hour|day)$")]
 SecretRef = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
 

@@ -1,10 +1,10 @@
 """A run's conversation, read from its event log."""
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from shared import json_text
 from shared.domain.plans import Plan
 from shared.store.run_log import Event
 
@@ -112,9 +112,9 @@ def messages(
 
 
 def arguments_of(call: ToolCall) -> dict[str, Any]:
-    """The arguments as an object; `{}` if the model wrote something else."""
+    """The arguments as an object; `{}` if the model wrote something else, or what no client of ours could read."""
     try:
-        parsed = json.loads(call.arguments or "{}")
-    except (ValueError, RecursionError):
+        parsed = json_text.parse(call.arguments or "{}")
+    except ValueError:
         return {}
     return parsed if isinstance(parsed, dict) else {}

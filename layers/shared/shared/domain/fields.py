@@ -1,10 +1,11 @@
 """Field types and limits that several models share."""
 
-import json
 import unicodedata
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from shared import json_text
 
 
 class Model(BaseModel):
@@ -35,17 +36,8 @@ def _clean_name(value: str) -> str:
 
 def _json_size(limit: int) -> AfterValidator:
     def check(value: Any) -> Any:
-        if value is not None and len(json.dumps(value, ensure_ascii=False).encode()) > limit:
+        if value is not None and json_text.size(value) > limit:
             raise ValueError(f"must be at most {limit} bytes of JSON")
-        return value
-
-    return AfterValidator(check)
-
-
-def _byte_size(limit: int) -> AfterValidator:
-    def check(value: str) -> str:
-        if len(value.encode()) > limit:
-            raise ValueError(f"must be at most {limit} bytes of UTF-8")
         return value
 
     return AfterValidator(check)
@@ -57,7 +49,7 @@ Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_clean
 Label = Annotated[str, Field(min_length=1, max_length=50), AfterValidator(_clean_name)]
 ShortText = Annotated[str, Field(max_length=2_000)]
 Prompt = Annotated[str, Field(max_length=32_000)]
-InputMessage = Annotated[str, Field(min_length=1, max_length=100_000), _byte_size(100_000)]
+InputMessage = Annotated[str, Field(min_length=1, max_length=100_000), _json_size(100_002)]  # with its quotes
 Tags = Annotated[list[Label], Field(max_length=20)]
 SessionId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 SmallObject = Annotated[dict[str, Any], _json_size(4_096)]

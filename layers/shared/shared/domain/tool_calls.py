@@ -11,10 +11,11 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote
 
-from shared import clock
+from shared import clock, json_text
 from shared.clients import http
+from shared.clients.address import parse_url
 from shared.config import settings, tool_secret
 from shared.domain import arguments, conversation, internal_tools, runs
 from shared.domain.conversation import ToolCall
@@ -157,12 +158,13 @@ def _webhook(tool: PlannedTool, given: dict[str, Any], outgoing: Outgoing) -> st
         headers=headers,
         json_body=None if in_query else given,
         params={name: _as_text(value) for name, value in given.items()} if in_query else None,
-        allowed=frozenset(tool.allowed_domains) or frozenset({urlsplit(url).hostname or ""}),
+        allowed=frozenset(tool.allowed_domains) or frozenset({parse_url(url).host}),
     )
     text = answer.body.decode("utf-8", "replace")
     if secret is not None:
         # A tool that echoes its request must not carry the secret into the log or the model.
-        text = text.replace(secret, "[secret]")
+        for form in {secret, json.dumps(secret)[1:-1], quote(secret, safe="")}:
+            text = text.replace(form, "[secret]")
     if answer.status >= 400:
         raise ToolError(f"http_{answer.status}", f"The tool answered {answer.status}: {text[:500]}")
     return _capped(text)
@@ -230,6 +232,6 @@ def _as_text(value: Any) -> str:
 
 
 def _capped(text: str) -> str:
-    if len(text.encode("utf-8", "replace")) > MAX_ANSWER_BYTES:
+    if json_text.size(text) > MAX_ANSWER_BYTES:
         raise ToolError("answer_too_large", f"The tool's answer is larger than {MAX_ANSWER_BYTES} bytes.")
     return text

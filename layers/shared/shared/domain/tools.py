@@ -1,11 +1,11 @@
 """Tools: what an agent may call. A webhook over HTTP, or one of the platform's own."""
 
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 
 from shared import clock
+from shared.clients.address import parse_url
 from shared.domain import named
 from shared.domain.fields import JsonSchema, Label, Model, Name, ShortText, Tags, left_out
 from shared.errors import ConditionFailed, Conflict, Unprocessable
@@ -17,13 +17,7 @@ RESERVED_NAMES = frozenset({"categories", "types", "import"})
 
 
 def _endpoint(value: str) -> str:
-    try:
-        parts = urlsplit(value)
-        valid = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        valid = False
-    if not valid or "@" in value or "\\" in value or not value.isascii() or not value.isprintable() or " " in value:
-        raise ValueError("must be an http or https URL without user and password")
+    parse_url(value)
     return value
 
 

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from shared import clock
+from shared import clock, json_text
 from shared.clients import llm
 from shared.domain import conversation, models, plans, runs
 from shared.domain.conversation import Conversation
@@ -113,8 +113,7 @@ def _said(reply: llm.Reply, plan: Plan, log: Log, seen: Conversation) -> list[tu
                 "arguments": asked.arguments,
             }
         )
-    size = len((reply.content or "").encode()) + sum(len(call["arguments"].encode()) for call in calls)
-    if size > runs.MAX_TEXT_BYTES or len(calls) > 40:
+    if json_text.size([reply.content, calls]) > runs.MAX_TEXT_BYTES or len(calls) > 40:
         raise LimitExceeded("max_tokens: the model's answer is larger than 100 kB or asks for more than 40 calls.")
     step = len(seen.steps) + 1
     said: list[tuple[str, dict[str, Any]]] = [

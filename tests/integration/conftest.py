@@ -1,0 +1,74 @@
+"""The platform under test: the real template on the local runtime, in this process."""
+
+import json
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from local.runtime import Runtime
+from tests.integration.neighbours import Neighbours
+
+_NEEDED_PORTS = 3
+
+
+@pytest.fixture(scope="session")
+def free_port() -> Callable[[], int]:
+    """Finds a port that is free together with the two that follow it."""
+
+    def find() -> int:
+        while True:
+            with socket.create_server(("127.0.0.1", 0)) as probe:
+                first = int(probe.getsockname()[1])
+            if first + _NEEDED_PORTS < 65536 and all(map(_is_free, range(first, first + _NEEDED_PORTS))):
+                return first
+
+    return find
+
+
+def _is_free(port: int) -> bool:
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError:
+        return False
+    return True
+
+
+@pytest.fixture(scope="session")
+def neighbours() -> Iterator[Neighbours]:
+    """Tools that misbehave and a model with a script; the platform knows the model as ``custom:<name>``."""
+    with Neighbours().running() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def platform(
+    tmp_path_factory: pytest.TempPathFactory, free_port: Callable[[], int], neighbours: Neighbours
+) -> Iterator[Runtime]:
+    """A running platform, shared by all tests: make your own agents, tools and keys in it."""
+    data_dir: Path = tmp_path_factory.mktemp("platform")
+    settings = {
+        "TOOL_PRIVATE_HOSTS": f"127.0.0.1:{neighbours.port}",
+        "CUSTOM_BASE_URL": f"{neighbours.url}/v1",
+        "CUSTOM_API_KEY": "scripted",
+        "SECRET_DEMO_TOKEN": "s3cr3t-value-of-the-tool",
+        "AUTH_API_KEYS": json.dumps({"no-scopes": {"tenant_id": "tenant_a", "user_id": "nobody", "scopes": []}}),
+    }
+    with Runtime(data_dir, free_port(), settings) as runtime:
+        yield runtime
+
+
+@pytest.fixture(scope="session")
+def api(platform: Runtime) -> Iterator[httpx.Client]:
+    """The API as the administrator of ``tenant_a``."""
+    with httpx.Client(base_url=platform.url, headers={"X-API-Key": "tenant_a"}, timeout=35) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def other_api(platform: Runtime) -> Iterator[httpx.Client]:
+    """The API as the administrator of ``tenant_b``, who must never see anything of ``tenant_a``."""
+    with httpx.Client(base_url=platform.url, headers={"X-API-Key": "tenant_b"}, timeout=35) as client:
+        yield client

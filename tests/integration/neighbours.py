@@ -1,0 +1,141 @@
+"""What stands around the platform in tests: tools that misbehave and a model with a script, over real HTTP."""
+
+import json
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+Answer = tuple[int, dict[str, str], bytes]
+JSON = {"Content-Type": "application/json"}
+
+
+class Neighbours:
+    """A server whose paths are tools (``/tool/...``) and a model (``/v1/chat/completions``).
+
+    Attributes:
+        seen: the requests by path, each with its headers (lower-case) and its body.
+        script: by model name, the messages that the model answers with, one after another; an int is an HTTP error.
+    """
+
+    def __init__(self) -> None:
+        self.seen: dict[str, list[tuple[dict[str, str], Any]]] = {}
+        self.script: dict[str, list[dict[str, Any] | int]] = {}
+        self.gates: dict[str, threading.Event] = {}
+        self._failures: Counter[str] = Counter()
+        self._lock = threading.Lock()
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server.daemon_threads = True
+        self.port = int(self._server.server_address[1])
+        self.url = f"http://127.0.0.1:{self.port}"
+
+    @contextmanager
+    def running(self) -> Iterator["Neighbours"]:
+        thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
+        thread.start()
+        try:
+            yield self
+        finally:
+            for gate in self.gates.values():
+                gate.set()
+            self._server.shutdown()
+            self._server.server_close()
+
+    def calls(self, path: str) -> int:
+        """How often a path was asked for."""
+        return len(self.seen.get(path, []))
+
+    def _answer(self, path: str, headers: dict[str, str], body: Any) -> Answer:
+        with self._lock:
+            self.seen.setdefault(path, []).append((headers, body))
+        tools: dict[str, Callable[[], Answer]] = {
+            "/tool/echo": lambda: (200, JSON, json.dumps({"echo": body}).encode()),
+            "/tool/headers": lambda: (200, JSON, json.dumps(headers).encode()),
+            "/tool/huge": lambda: (200, {}, b"x" * 10_000_000),
+            "/tool/redirect": lambda: (302, {"Location": "http://169.254.169.254/latest/meta-data/"}, b""),
+            "/tool/broken": lambda: (500, {}, b"out of order"),
+            "/tool/hang": lambda: self._hang(),
+        }
+        if path == "/v1/chat/completions":
+            return self._model(body)
+        if path.startswith("/tool/gate/"):
+            self.gates.setdefault(path, threading.Event()).wait(60)
+            return 200, JSON, json.dumps({"gate": "open"}).encode()
+        if path.startswith("/tool/flaky/"):
+            with self._lock:
+                self._failures[path] += 1
+                first = self._failures[path] == 1
+            return (503, {}, b"busy") if first else (200, JSON, b'{"ok": true}')
+        return tools[path]() if path in tools else (404, {}, b"no such neighbour")
+
+    def _hang(self) -> Answer:
+        time.sleep(5)
+        return 200, {}, b"too late"
+
+    def _model(self, body: Any) -> Answer:
+        with self._lock:
+            steps = self.script.get(body["model"], [])
+            step = steps.pop(0) if steps else 400
+        if isinstance(step, int):
+            return step, JSON, json.dumps({"error": {"message": "scripted failure", "code": "scripted"}}).encode()
+        delay = step.pop("delay", 0)
+        time.sleep(delay)
+        answer = {
+            "id": "chatcmpl-1",
+            "object": "chat.completion",
+            "created": 1,
+            "model": body["model"],
+            "choices": [
+                {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": None} | step}
+            ],
+            "usage": {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15},
+        }
+        return 200, JSON, json.dumps(answer).encode()
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        neighbours = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def _serve(self) -> None:
+                length = int(self.headers.get("Content-Length") or 0)
+                text = self.rfile.read(length)
+                headers = {name.lower(): value for name, value in self.headers.items()}
+                path = self.path.partition("?")[0]
+                status, extra, body = neighbours._answer(path, headers, json.loads(text) if text else None)
+                try:
+                    self.send_response(status)
+                    for name, value in extra.items():
+                        self.send_header(name, value)
+                    self.send_header("Content-Length", str(len(body)))
+                    self.end_headers()
+                    self.wfile.write(body)
+                except OSError:
+                    # The platform hung up, as it should on a tool that is too slow or too large.
+                    self.close_connection = True
+
+            do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _serve
+
+            def log_message(self, format: str, *args: Any) -> None:
+                pass
+
+        return Handler
+
+
+def asks(*calls: tuple[str, dict[str, Any]], first: int = 1) -> dict[str, Any]:
+    """A model's message that asks for tool calls."""
+    return {
+        "tool_calls": [
+            {"id": f"call_{n}", "type": "function", "function": {"name": name, "arguments": json.dumps(arguments)}}
+            for n, (name, arguments) in enumerate(calls, first)
+        ]
+    }
+
+
+def says(text: str, delay: float = 0) -> dict[str, Any]:
+    """A model's answer, after so many seconds."""
+    return {"content": text, "delay": delay}
