@@ -183,7 +183,7 @@ def test_bad_versions(api: httpx.Client, header: str) -> None:
 @pytest.mark.parametrize("key", ["", "x", "ap_local_x", "ap_local_" + "A" * 16 + "_" + "B" * 32 + "_AAAAAA", "é" * 30])
 def test_bad_keys(platform: Any, key: str) -> None:
     with httpx.Client(base_url=platform.url, timeout=30) as nobody:
-        refused(nobody.get("/agents", headers={"X-API-Key": key.encode()}), {401})
+        refused(nobody.get("/agents", headers={b"X-API-Key": key.encode()}), {401})
 
 
 def test_scopes_cannot_be_widened(api: httpx.Client, platform: Any) -> None:

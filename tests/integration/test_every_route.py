@@ -1,0 +1,222 @@
+"""Every operation of openapi.json, over HTTP: closed without a key, without its scope, and to other tenants.
+
+The cases are made from the document. A new operation is tested at once, or fails here until its parameters and its
+body are known to `Things` and `_BODIES`.
+"""
+
+import json
+import re
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from local.runtime import Runtime
+from shared.domain.scopes import ADMIN, SCOPES
+from shared.store.ids import new_id
+
+_DOCUMENT: dict[str, Any] = json.loads((Path(__file__).parents[2] / "openapi.json").read_text())
+
+# Bodies that are good enough to get past the checks of form, by operation.
+_BODIES: dict[str, Any] = {
+    "bind_tool": {},
+    "create_agent": {"name": "every route"},
+    "create_api_key": {"name": "every route"},
+    "create_tool": {"name": "every route", "endpoint": "https://tools.example.com/"},
+    "replace_agent": {"name": "every route"},
+    "replace_tool": {"name": "every route", "endpoint": "https://tools.example.com/"},
+    "start_run": {"agent_id": "a name of nobody", "input_message": "Hello"},
+    "update_agent": {"description": "changed"},
+    "update_tool": {"description": "changed"},
+}
+# A session is made by the first run that names it: there is nothing to find.
+_NO_REFERENCES = {"session_id"}
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One operation, as the document describes it."""
+
+    name: str
+    method: str
+    path: str
+    scope: str
+    references: tuple[str, ...]
+    has_body: bool
+
+    @property
+    def variables(self) -> list[str]:
+        return re.findall(r"\{(\w+)\}", self.path)
+
+    @property
+    def body(self) -> Any:
+        return _BODIES.get(self.name)
+
+    def send(
+        self, client: httpx.Client, things: dict[str, str], body: Any, key: str | None = None, query: str = ""
+    ) -> httpx.Response:
+        headers = {} if key is None else {"X-API-Key": key}
+        return client.request(self.method, self.path.format(**things) + query, json=body, headers=headers)
+
+
+def _operations() -> Iterator[Operation]:
+    for path, item in _DOCUMENT["paths"].items():
+        for method, operation in item.items():
+            used = re.findall(r"#/components/schemas/(\w+)", json.dumps(operation.get("requestBody", {})))
+            fields = [field for name in used for field in _DOCUMENT["components"]["schemas"][name]["properties"]]
+            yield Operation(
+                name=operation["operationId"],
+                method=method.upper(),
+                path=path,
+                scope=operation["security"][0]["ApiKey"][0],
+                references=tuple(f for f in fields if re.search(r"_ids?$", f) and f not in _NO_REFERENCES),
+                has_body="requestBody" in operation,
+            )
+
+
+OPERATIONS = tuple(_operations())
+each_operation = pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
+
+
+@dataclass(frozen=True)
+class Things:
+    """What a tenant has, by the names of path variables and body fields; the names of things too."""
+
+    ids: dict[str, str]
+    names: dict[str, str]
+
+    def ways_to_name(self, variable: str) -> list[str]:
+        return [self.ids[variable], *([self.names[variable]] if variable in self.names else [])]
+
+
+def _ghosts() -> Things:
+    """Ids and names that nobody ever had."""
+    ids = dict.fromkeys(("agent_ref", "tool_ref", "api_key_id", "run_id", "agent_id", "tool_ids"), new_id())
+    return Things(ids, {"agent_ref": "a name of nobody", "tool_ref": "a name of nobody"})
+
+
+GHOSTS = _ghosts()
+
+
+def _make(client: httpx.Client) -> Things:
+    def made(path: str, **body: Any) -> str:
+        answer = client.post(path, json=body)
+        assert answer.status_code == 201, answer.text
+        return str(answer.json()["id"])
+
+    name = f"every route {uuid.uuid4()}"
+    tool = made("/tools", name=name, endpoint="https://tools.example.com/")
+    agent = made("/agents", name=name, status="published", tool_ids=[tool])
+    key = made("/api-keys", name=name)
+    run = made("/runs", agent_id=agent, input_message="Hello")
+    ids = {"agent_ref": agent, "tool_ref": tool, "api_key_id": key, "run_id": run, "agent_id": agent, "tool_ids": tool}
+    return Things(ids, {"agent_ref": name, "tool_ref": name})
+
+
+@pytest.fixture(scope="module")
+def mine(api: httpx.Client) -> Things:
+    return _make(api)
+
+
+@pytest.fixture(scope="module")
+def theirs(other_api: httpx.Client) -> Things:
+    return _make(other_api)
+
+
+@pytest.fixture(scope="module")
+def key_with(api: httpx.Client) -> Callable[..., str]:
+    """A key with these scopes and no others."""
+
+    @cache
+    def make(*scopes: str) -> str:
+        answer = api.post("/api-keys", json={"name": "every route", "scopes": scopes})
+        assert answer.status_code == 201, answer.text
+        return str(answer.json()["key"])
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def stranger(platform: Runtime) -> Iterator[httpx.Client]:
+    """A client without a key."""
+    with httpx.Client(base_url=platform.url, timeout=35) as client:
+        yield client
+
+
+def _refusal(answer: httpx.Response, status: int) -> dict[str, Any]:
+    """The body of a refusal, whose trace id is its own."""
+    assert answer.status_code == status, answer.text
+    body: dict[str, Any] = answer.json()
+    assert body.keys() == {"detail", "code", "trace_id"}
+    assert body.pop("trace_id") == answer.headers["X-Trace-Id"]
+    return body
+
+
+def test_every_operation_can_be_called_here() -> None:
+    unknown = {variable for operation in OPERATIONS for variable in operation.variables} - GHOSTS.ids.keys()
+    assert not unknown, f"teach _make and _ghosts these path variables: {unknown}"
+    bodiless = {operation.name for operation in OPERATIONS if operation.has_body} ^ _BODIES.keys()
+    assert not bodiless, f"_BODIES must name exactly the operations that take a body: {bodiless}"
+    unknown = {field for operation in OPERATIONS for field in operation.references} - GHOSTS.ids.keys()
+    assert not unknown, f"teach _make and _ghosts these fields, or say in _NO_REFERENCES why not: {unknown}"
+
+
+@each_operation
+def test_without_a_key_nothing_can_be_called(stranger: httpx.Client, operation: Operation) -> None:
+    for key in (None, "", "nobody"):
+        answer = operation.send(stranger, GHOSTS.ids, operation.body, key)
+        assert _refusal(answer, 401)["code"] == "unauthorized"
+
+
+@each_operation
+def test_without_its_scope_nothing_can_be_called(
+    stranger: httpx.Client, key_with: Callable[..., str], operation: Operation
+) -> None:
+    for scopes in ((), sorted(SCOPES - {ADMIN, operation.scope})):
+        for body in (operation.body, None, {}, {"nonsense": True}, [1]):
+            for query in ("", "?limit=nonsense&include=nonsense&force=nonsense"):
+                answer = operation.send(stranger, GHOSTS.ids, body, key_with(*scopes), query)
+                refused = _refusal(answer, 403)
+                assert refused == {"detail": f"This needs the scope {operation.scope}.", "code": "scope_missing"}
+
+
+@each_operation
+def test_the_documented_scope_is_enough(
+    stranger: httpx.Client, key_with: Callable[..., str], operation: Operation
+) -> None:
+    answer = operation.send(stranger, GHOSTS.ids, operation.body, key_with(operation.scope))
+    assert answer.status_code in {200, 201, 404, 409}, answer.text
+
+
+def _state(client: httpx.Client, things: Things) -> list[Any]:
+    """Everything that a tenant can read of its things."""
+    agent, tool, run = (things.ids[name] for name in ("agent_ref", "tool_ref", "run_id"))
+    paths = [f"/agents/{agent}", f"/agents/{agent}/tools", f"/tools/{tool}", f"/runs/{run}?include=messages"]
+    answers = [client.get(path) for path in (*paths, f"/runs/{run}/events", "/agents", "/tools", "/runs", "/api-keys")]
+    assert {answer.status_code for answer in answers} == {200}
+    return [answer.json() for answer in answers]
+
+
+@each_operation
+def test_what_another_tenant_has_does_not_exist(
+    api: httpx.Client, other_api: httpx.Client, mine: Things, theirs: Things, operation: Operation
+) -> None:
+    before = _state(other_api, theirs)
+    for variable in operation.variables:
+        for ghost, foreign in zip(GHOSTS.ways_to_name(variable), theirs.ways_to_name(variable), strict=True):
+            never = operation.send(api, mine.ids | {variable: ghost}, operation.body)
+            answer = operation.send(api, mine.ids | {variable: foreign}, operation.body)
+            assert _refusal(answer, 404) == _refusal(never, 404)
+    for field in operation.references:
+        texts = []
+        for things in (GHOSTS, theirs):
+            value: Any = [things.ids[field]] if field.endswith("s") else things.ids[field]
+            answer = operation.send(api, mine.ids, {**operation.body, field: value})
+            texts.append(json.dumps(_refusal(answer, 404)).replace(things.ids[field], "<id>"))
+        assert texts[0] == texts[1]
+    assert _state(other_api, theirs) == before

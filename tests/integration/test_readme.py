@@ -1,0 +1,63 @@
+"""The README's walk, command by command: what it prints is what a stranger gets."""
+
+import json
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from local.runtime import Runtime
+
+README = Path(__file__).parents[2] / "README.md"
+BLOCKS = re.compile(r"```(bash|json)\n(.*?)```", re.DOTALL)
+ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
+TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
+
+
+def steps() -> list[tuple[str, Any]]:
+    """Each curl command of the walk with the answer printed below it."""
+    walk = README.read_text().split("## The walk")[1].split("## A real model")[0]
+    blocks = [match.groups() for match in BLOCKS.finditer(walk)]
+    assert [kind for kind, _ in blocks] == ["bash"] + ["bash", "json"] * (len(blocks) // 2)
+    commands = [text for kind, text in blocks if kind == "bash"][1:]
+    answers = [text for kind, text in blocks if kind == "json"]
+    return [(command, json.loads(answer)) for command, answer in zip(commands, answers, strict=True)]
+
+
+def send(command: str) -> Any:
+    """What a curl command of the walk asks for."""
+    words = shlex.split(command)
+    assert words[:2] == ["curl", "-s"]
+    url, headers, body = "", {}, None
+    rest = iter(words[2:])
+    for word in rest:
+        if word == "-H":
+            name, _, value = next(rest).partition(": ")
+            headers[name] = value
+        elif word == "-d":
+            body = next(rest)
+        else:
+            url = word
+    answer = httpx.request("GET" if body is None else "POST", url, headers=headers, content=body, timeout=30)
+    return answer.json()
+
+
+def normal(value: Any) -> Any:
+    """The answer without what differs from one walk to the next."""
+    text = TIME.sub("<time>", ID.sub("<id>", json.dumps(value)))
+    return json.loads(re.sub(r'"duration_ms": \d+', '"duration_ms": 0', text))
+
+
+def test_the_walk_works_as_printed(platform: Runtime) -> None:
+    run_id = ""
+    for command, printed in steps():
+        ready = command.replace("http://127.0.0.1:8001", platform.tools_url).replace("$RUN", run_id)
+        answer = send(ready.replace("$URL", platform.url).replace("$KEY", "tenant_a"))
+        assert normal(answer) == json.loads(
+            json.dumps(normal(printed)).replace("http://127.0.0.1:8001", platform.tools_url)
+        )
+        if isinstance(answer, dict) and answer.get("status") == "succeeded":
+            run_id = answer["id"]
+    assert run_id
