@@ -25,7 +25,9 @@ def main() -> int:
     """Run until Ctrl-C or SIGTERM; the exit code says whether something went wrong."""
     begun = time.monotonic()
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _interrupt)
+        # Ignored from the start means nohup: the closed terminal is no reason to stop.
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _interrupt)
     runtime: Runtime | None = None
     try:
         settings = from_environment(os.environ)

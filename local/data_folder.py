@@ -15,6 +15,7 @@ class DataFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._port_file = path / "emulator-port"
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         path.chmod(0o700)
         self.lock = os.open(path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
@@ -24,12 +25,21 @@ class DataFolder:
             self.close()
             raise
 
-    def emulator_port(self, wanted: int) -> int:
+    @property
+    def emulator_port(self) -> int | None:
         """The port that this folder's state was made with: addresses of queues, kept in it, contain the port."""
-        file = self.path / "emulator-port"
-        if not file.exists():
-            file.write_text(f"{wanted}\n")
-        return int(file.read_text())
+        return int(self._port_file.read_text()) if self._port_file.exists() else None
+
+    @emulator_port.setter
+    def emulator_port(self, port: int) -> None:
+        self._port_file.write_text(f"{port}\n")
+
+    def fresh_log(self, name: str) -> Path:
+        """A log file of this start; the last start's stays beside it."""
+        file = self.path / name
+        if file.exists():
+            file.replace(file.with_suffix(".old.log"))
+        return file
 
     def close(self) -> None:
         """Let others use the folder."""

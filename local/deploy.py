@@ -27,13 +27,13 @@ _WAIT_SECONDS = 120.0
 def client(service: str, url: str) -> Any:
     """A boto3 client of the emulator."""
     return boto3.client(
-        service,
+        service,  # type: ignore[call-overload]
         endpoint_url=url,
         region_name=REGION,
         aws_access_key_id="test",
         aws_secret_access_key="test",  # noqa: S106 - the emulator's root, not a secret
-        # One host, whatever the operation: StartSyncExecution would be sent to sync-127.0.0.1.
-        config=Config(inject_host_prefix=False),
+        # One host, whatever the operation: else StartSyncExecution is sent to sync-127.0.0.1.
+        config=Config(inject_host_prefix=False, retries={"total_max_attempts": 1}),
     )
 
 
@@ -46,10 +46,8 @@ def deploy(path: Path, url: str, settings: Mapping[str, str]) -> stack.Stack:
     try:
         _apply(cloudformation, _upload(url, body), _parameters(written, settings))
     except ClientError as error:
-        raise LocalError(f"CloudFormation refused {path}: {error.response['Error'].get('Message')}") from error
-    processed = stack.parse_processed(
-        cloudformation.get_template(StackName=STACK_NAME, TemplateStage="Processed")["TemplateBody"]
-    )
+        raise LocalError(f"CloudFormation refused the template: {error.response['Error'].get('Message')}") from error
+    processed = cloudformation.get_template(StackName=STACK_NAME, TemplateStage="Processed")["TemplateBody"]
     resources = {
         resource["LogicalResourceId"]: resource["PhysicalResourceId"]
         for resource in cloudformation.describe_stack_resources(StackName=STACK_NAME)["StackResources"]

@@ -23,10 +23,10 @@ _STOP_SECONDS = 60.0
 class Emulator:
     """One child process that plays AWS on a port of the loopback interface."""
 
-    def __init__(self, data_dir: Path, port: int, standins_port: int, snapshot_seconds: float = 5.0) -> None:
+    def __init__(self, data_dir: Path, log: Path, port: int, standins_port: int, snapshot_seconds: float) -> None:
         self.url = f"http://127.0.0.1:{port}"
         self.token = secrets.token_urlsafe(24)
-        self._port, self._log = port, data_dir / "emulator.log"
+        self._port, self._log = port, log
         self._environment = {
             "PATH": os.environ.get("PATH", os.defpath),
             "BIND_HOST": "127.0.0.1",
@@ -50,11 +50,7 @@ class Emulator:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, inherited: int) -> None:
-        """Start the process. It keeps the file ``inherited`` (the data folder's lock) open while it lives.
-
-        To be called from a thread that outlives the emulator: Linux sends the death signal when the thread
-        that made the child ends, not when its process does.
-        """
+        """Start the process. It keeps the file ``inherited`` (the data folder's lock) open while it lives."""
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "local.emulator_child"],
@@ -69,25 +65,20 @@ class Emulator:
                 umask=0o077,
             )
 
-    @property
-    def pid(self) -> int:
-        """The process id of the running emulator."""
-        assert self._process is not None
-        return self._process.pid
-
     def wait_until_ready(self) -> None:
         """Return when the emulator answers."""
         deadline = time.monotonic() + _START_SECONDS
         while not self._healthy():
-            if not self.alive():
+            if not self.pid:
                 raise LocalError(f"the emulator did not start: {self._last_words()} (see {self._log})")
             if time.monotonic() > deadline:
                 raise LocalError(f"the emulator did not answer within {_START_SECONDS:.0f} s (see {self._log})")
             time.sleep(0.02)
 
-    def alive(self) -> bool:
-        """Whether the process runs."""
-        return self._process is not None and self._process.poll() is None
+    @property
+    def pid(self) -> int | None:
+        """The process, while it runs."""
+        return self._process.pid if self._process is not None and self._process.poll() is None else None
 
     def why_dead(self) -> LocalError:
         """What the emulator left behind when it ended by itself."""
@@ -97,7 +88,7 @@ class Emulator:
         """Let the emulator save its state and end."""
         if self._process is None:
             return
-        if self.alive():
+        if self.pid:
             self._process.send_signal(signal.SIGTERM)
         try:
             self._process.wait(_STOP_SECONDS)

@@ -5,7 +5,7 @@ of one pinned version, so it refuses any other, and any whose insides differ fro
 """
 
 import asyncio
-import ctypes
+import contextlib
 import http.client
 import importlib
 import inspect
@@ -22,12 +22,14 @@ from typing import Any
 from urllib.parse import urlsplit
 
 PINNED = "1.5.33"
-KEPT_EXECUTIONS = 1000
+KEPT_EXECUTIONS = 200
 
 _START_DELAY = 0.15
-_PR_SET_PDEATHSIG = 1
+_ORPHAN_CHECK_SECONDS = 0.25
 _READS = ("BatchGet", "Describe", "Get", "List", "Query", "Scan", "TransactGet")
 _ANSWER_MARGIN_SECONDS = 5
+_COPY_ATTEMPTS = 10
+_ALONE_SECONDS = 1.0
 
 Scope = MutableMapping[str, Any]
 Asgi = Callable[[Scope, Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[None]]], Awaitable[None]]
@@ -108,11 +110,11 @@ class Snapshots:
     """Saves the emulator's state soon after it changed, so that a kill loses seconds and not all."""
 
     def __init__(self, app: Any, interval: float) -> None:
-        from ministack.core.persistence import save_all
         from ministack.services import stepfunctions
 
-        self._app, self._save_all, self._interval = app, save_all, interval
+        self._app, self._interval = app, interval
         self._saving = threading.Lock()
+        self._loaded = False
         self._executions: dict[Any, dict[str, Any]] = stepfunctions._executions._data
         self._changed = threading.Event()
 
@@ -120,6 +122,9 @@ class Snapshots:
         """The same application; requests that may have changed something are noticed."""
 
         async def watched(scope: Scope, receive: Any, send: Any) -> None:
+            if scope["type"] == "http":
+                # No request comes in before the last state is read.
+                self._loaded = True
             await asgi(scope, receive, send)
             if scope["type"] == "http" and not _only_reads(scope):
                 self._changed.set()
@@ -134,28 +139,53 @@ class Snapshots:
             if self._changed.is_set() or self._running():
                 self._changed.clear()
                 begun = time.monotonic()
-                self._forget_old_executions()
-                self.save(self._app._build_persistence_save_dict())
-                pause = max(self._interval, 20 * (time.monotonic() - begun))
+                self.save()
+                pause = max(self._interval, 5 * (time.monotonic() - begun))
 
-    def save(self, states: dict[str, Callable[[], Any]]) -> None:
-        """One at a time: the save on exit and ours write the same files."""
+    def save(self) -> None:
+        """Write every service's state, unless the state is still being read."""
+        from ministack.core.persistence import save_state
+
         with self._saving:
-            self._save_all(states)
+            if self._loaded:
+                self._forget_old_executions()
+                for service, get_state in self._app._build_persistence_save_dict().items():
+                    state = _copied(get_state)
+                    if state is not None:
+                        save_state(service, state)
 
     def _running(self) -> bool:
         return any(execution["status"] == "RUNNING" for execution in list(self._executions.values()))
 
     def _forget_old_executions(self) -> None:
         """The emulator never forgets a finished execution: memory and every snapshot would only grow."""
-        finished = [(entry["stopDate"], key) for key, entry in list(self._executions.items()) if entry["stopDate"]]
-        for _, key in sorted(finished)[:-KEPT_EXECUTIONS]:
+        for key in oldest_finished(dict(self._executions), KEPT_EXECUTIONS):
             self._executions.pop(key, None)
+
+
+def oldest_finished(executions: Mapping[Any, Mapping[str, Any]], keep: int) -> list[Any]:
+    """The keys of finished executions, but for the ``keep`` that ended last."""
+    ended = [(execution["stopDate"], key) for key, execution in executions.items() if execution["stopDate"]]
+    return [key for _, key in sorted(ended)[:-keep]]
+
+
+def _copied(get_state: Callable[[], Any]) -> Any:
+    """A service's state, as of one moment: no other thread runs meanwhile, or a busy service could not be copied."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(_ALONE_SECONDS)
+    try:
+        for _ in range(_COPY_ATTEMPTS):
+            # A thread that waited already may still have come in between.
+            with contextlib.suppress(RuntimeError):
+                return get_state()
+        print(f"not saved this time: {get_state.__module__} never held still", file=sys.stderr, flush=True)
+        return None
+    finally:
+        sys.setswitchinterval(interval)
 
 
 def main() -> None:
     """Serve until SIGTERM, or until the parent is gone."""
-    _die_with_parent()
     found = version("ministack")
     if found != PINNED:
         sys.exit(f"ministack {PINNED} is needed, {found} is installed")
@@ -167,7 +197,6 @@ def main() -> None:
 
     _patch(FunctionProxy(os.environ["LOCAL_INVOKE_URL"], os.environ["LOCAL_INVOKE_TOKEN"]))
     snapshots = Snapshots(app, float(os.environ["LOCAL_SNAPSHOT_SECONDS"]))
-    app.save_all = snapshots.save
     threading.Thread(target=snapshots.run, name="snapshots", daemon=True).start()
 
     # Half a second that the first deployment would wait for; the parent is still busy with its own imports.
@@ -176,29 +205,32 @@ def main() -> None:
     config = Config()
     config.bind = [f"127.0.0.1:{os.environ['GATEWAY_PORT']}"]
     config.keep_alive_timeout = 3600
-    config.graceful_timeout = 0.5
     config.loglevel = "WARNING"
 
     async def run() -> None:
-        stop = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop.set)
-        await serve(snapshots.watch(app.app), config, shutdown_trigger=stop.wait)  # type: ignore[arg-type]
-        # The state is saved. Executions still waiting in threads must neither delay the end nor go on after it.
+        never = asyncio.Event()
+        server = asyncio.create_task(serve(snapshots.watch(app.app), config, shutdown_trigger=never.wait))  # type: ignore[arg-type]
+        stopping = asyncio.create_task(_told_to_stop(int(os.environ["LOCAL_PARENT_PID"])))
+        await asyncio.wait({server, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if server.done():
+            await server
+        # At once, and nothing after it: an execution that went on would do things the saved state knows nothing of.
+        snapshots.save()
         sys.stderr.flush()
         os._exit(0)
 
     asyncio.run(run())
 
 
-def _die_with_parent() -> None:
-    """Ask for SIGTERM when the parent dies: the state is then saved and the port given back."""
-    parent = int(os.environ["LOCAL_PARENT_PID"])
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != parent:
-        sys.exit("the parent is gone")
+async def _told_to_stop(parent: int) -> None:
+    """Return on SIGTERM, and when the parent is gone without a word: nobody would ever stop this process."""
+    told = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, told.set)
+    while not told.is_set() and os.getppid() == parent:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_ORPHAN_CHECK_SECONDS):
+                await told.wait()
 
 
 def _patch(proxy: FunctionProxy) -> None:
@@ -214,7 +246,6 @@ def _patch(proxy: FunctionProxy) -> None:
         _START_DELAY in stepfunctions._run_execution.__code__.co_consts,
         stepfunctions.time is time,
         hasattr(app, "_build_persistence_save_dict"),
-        "save_all" in app._handle_lifespan.__code__.co_names,
     )
     if not all(expected):
         sys.exit(f"the insides of ministack {PINNED} are not the expected ones: the emulator cannot be adapted")

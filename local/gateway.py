@@ -30,6 +30,8 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 BODY_LIMIT = 10 * 1024 * 1024
 INTEGRATION_SECONDS = 29.0
 
+_VERDICTS = 10_000
+
 
 class _RefusedError(Exception):
     """The gateway answers itself; the name of its response is the only argument."""
@@ -70,7 +72,8 @@ class Gateway:
         if len(payload) > PAYLOAD_LIMIT:
             raise _RefusedError("REQUEST_TOO_LARGE")
         try:
-            result = await asyncio.wait_for(self._host.invoke(route.function, payload), INTEGRATION_SECONDS)
+            async with asyncio.timeout(INTEGRATION_SECONDS):
+                result = await self._host.invoke(route.function, payload)
         except TimeoutError:
             raise _RefusedError("INTEGRATION_TIMEOUT") from None
         if result.error:
@@ -90,6 +93,8 @@ class Gateway:
         if verdict is None:
             verdict = await self._ask(authorizer, authorizer_event(event, arn))
             if authorizer.cache_seconds:
+                if len(self._verdicts) >= _VERDICTS:
+                    self._verdicts.clear()
                 self._verdicts[authorizer.function, *identity] = time.monotonic(), verdict
         if not allows(verdict["policyDocument"], arn):
             raise _RefusedError("ACCESS_DENIED")
@@ -151,4 +156,3 @@ def _identity(source: str, event: dict[str, Any]) -> str:
     if place == "querystring":
         return str((event["queryStringParameters"] or {}).get(name, ""))
     return str(event["requestContext"].get(name, ""))
-

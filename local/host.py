@@ -1,7 +1,7 @@
 """The Lambda service of the local runtime: functions, their environments, one event at a time in each."""
 
 import asyncio
-import importlib.util
+import contextlib
 import itertools
 import json
 import queue
@@ -12,6 +12,8 @@ import traceback
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from importlib.machinery import ModuleSpec, SourceFileLoader
+from importlib.util import module_from_spec
 from typing import Any
 
 from local.emulator import ACCOUNT, REGION
@@ -22,6 +24,7 @@ MAX_ENVIRONMENTS = 64
 
 # How long an event waits for a free environment before it is refused, as Lambda refuses at its limit.
 _QUEUE_SECONDS = 20.0
+_GRACE_SECONDS = 1.0
 _numbers = itertools.count(1)
 # Python's import system shows half-made modules to a second thread that imports the same circle of modules.
 _loading = threading.Lock()
@@ -39,6 +42,9 @@ def failure(kind: str, message: str, trace: list[str] | None = None) -> Answer:
     """An answer that says what went wrong, as Lambda words it."""
     body = {"errorMessage": message, "errorType": kind, "stackTrace": trace or []}
     return Answer(json.dumps(body).encode(), error="Unhandled")
+
+
+_STOPPING = failure("Lambda.ServiceException", "The Lambda host is stopping.")
 
 
 @dataclass(frozen=True)
@@ -77,6 +83,7 @@ class Environment:
         self._module_name = f"{function.logical_id}__{next(_numbers)}"
         self._inbox: queue.SimpleQueue[tuple[bytes, Callable[[Answer], None]] | None] = queue.SimpleQueue()
         self.broken = False
+        self._abandon: Callable[[], None] = lambda: None
         self._loaded = threading.Event()
         threading.Thread(target=self._work, name=self._module_name, daemon=True).start()
 
@@ -85,16 +92,20 @@ class Environment:
         loop = asyncio.get_running_loop()
         done: asyncio.Future[Answer] = loop.create_future()
 
-        def deliver(answer: Answer) -> None:
-            try:
-                loop.call_soon_threadsafe(lambda: done.done() or done.set_result(answer))
-            except RuntimeError:
-                # The runtime has stopped meanwhile, and nobody waits.
-                pass
+        def settle(answer: Answer) -> None:
+            if not done.done():
+                done.set_result(answer)
 
+        def deliver(answer: Answer) -> None:
+            # The loop is closed when the runtime has stopped meanwhile: nobody waits then.
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(settle, answer)
+
+        self._abandon = lambda: settle(_STOPPING)
         self._inbox.put((payload, deliver))
         try:
-            return await asyncio.wait_for(done, self._function.timeout)
+            async with asyncio.timeout(self._function.timeout):
+                return await done
         except TimeoutError:
             return failure("Sandbox.Timedout", f"Task timed out after {self._function.timeout}.00 seconds")
         finally:
@@ -105,6 +116,10 @@ class Environment:
         """Wait until the module is imported, or has failed to be."""
         await asyncio.get_running_loop().run_in_executor(None, self._loaded.wait)
 
+    def abandon(self) -> None:
+        """Answer the event that the handler is still at work on."""
+        self._abandon()
+
     def retire(self) -> None:
         """End the thread after the event it may still be working on."""
         self._inbox.put(None)
@@ -113,7 +128,7 @@ class Environment:
         try:
             with _loading:
                 handler = self._load()
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - whatever a module raises is the function's answer
             self.broken = True
             answer = _failure_of(error)
             handler = None
@@ -127,11 +142,10 @@ class Environment:
         """Import the handler's file under a name of its own; its folder never stands on the path."""
         file, _, name = self._function.handler.rpartition(".")
         path = self._function.source / f"{file.replace('.', '/')}.py"
-        spec = importlib.util.spec_from_file_location(self._module_name, path)
-        assert spec is not None and spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
+        loader = SourceFileLoader(self._module_name, str(path))
+        module = module_from_spec(ModuleSpec(self._module_name, loader, origin=str(path)))
         sys.modules[self._module_name] = module
-        spec.loader.exec_module(module)
+        loader.exec_module(module)
         handler: Callable[[Any, Any], Any] = getattr(module, name)
         return handler
 
@@ -143,7 +157,7 @@ class Environment:
         )
         try:
             result = handler(json.loads(payload), context)
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - sys.exit() too ends an invocation, never the host
             return _failure_of(error)
         try:
             body = json.dumps(result, ensure_ascii=False).encode()
@@ -192,12 +206,13 @@ class Host:
         if len(payload) > PAYLOAD_LIMIT:
             return failure("RequestEntityTooLargeException", f"{len(payload)} bytes are too many")
         try:
-            await asyncio.wait_for(pool.places.acquire(), _QUEUE_SECONDS)
+            async with asyncio.timeout(_QUEUE_SECONDS):
+                await pool.places.acquire()
         except TimeoutError:
             return failure("Lambda.TooManyRequestsException", "Rate Exceeded.")
         try:
             if self._closed:
-                return failure("Lambda.ServiceException", "The Lambda host is stopping.")
+                return _STOPPING
             environment = self._take(pool)
             try:
                 return await environment.run(payload)
@@ -213,13 +228,19 @@ class Host:
             await environment.loaded()
             self._give_back(pool, environment)
 
-    def close(self) -> None:
-        """Refuse new events and let the threads end."""
+    async def close(self) -> None:
+        """Refuse new events, leave running ones a moment, answer the rest as Lambda does in a bad moment.
+
+        What is cut off is taken up again after the next start, so stopping need not wait for long runs.
+        """
         self._closed = True
+        deadline = time.monotonic() + _GRACE_SECONDS
+        while time.monotonic() < deadline and any(len(pool.idle) < len(pool.all) for pool in self._pools.values()):
+            await asyncio.sleep(0.01)
         for pool in self._pools.values():
             for environment in pool.all:
+                environment.abandon()
                 environment.retire()
-            pool.idle.clear()
 
     def _take(self, pool: _Pool) -> Environment:
         if pool.idle:
@@ -229,7 +250,7 @@ class Host:
         return environment
 
     def _give_back(self, pool: _Pool, environment: Environment) -> None:
-        if environment.broken or self._closed:
+        if environment.broken:
             pool.all.discard(environment)
             environment.retire()
         else:

@@ -107,7 +107,7 @@ def _output_to(log: Path) -> Iterator[None]:
     before = sys.stdout, sys.stderr
     with log.open("a", buffering=1) as file:
         ours = _Console(sys.stdout, file), _Console(sys.stderr, file)
-        sys.stdout, sys.stderr = ours  # type: ignore[assignment]
+        sys.stdout, sys.stderr = ours
         try:
             yield
         finally:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parent.parent
 LOOPBACK = "127.0.0.1"
+ANYWHERE = "0.0.0.0"  # noqa: S104 - a name to recognise, not a choice
 
 
 class Runtime:
@@ -36,17 +37,19 @@ class Runtime:
         snapshot_seconds: float = 5.0,
         report: Callable[[str, float], None] = lambda step, seconds: None,
     ) -> None:
-        self.url = f"http://{LOOPBACK}:{port}"
+        self._settings = dict(settings or {})
+        host = self._settings.get("HOST") or LOOPBACK
+        self.url = f"http://{LOOPBACK if host == ANYWHERE else host}:{port}"
         self.tools_url = f"http://{LOOPBACK}:{port + 1}"
         self.admin_key = ""
         self.emulator_url = ""
-        self.stack: "Stack"
-        self._data_dir, self._port, self._template = data_dir.resolve(), port, template
-        self._settings = dict(settings or {})
+        self.stack: Stack
+        self.data_dir = data_dir.resolve()
+        self._port, self._template = port, template
         self._snapshot_seconds, self._report = snapshot_seconds, report
         self._undo = ExitStack()
         self._emulator: Emulator
-        self._services: "Services"
+        self._services: Services
 
     def __enter__(self) -> Self:
         self.start()
@@ -69,9 +72,14 @@ class Runtime:
         """Stop everything, newest first; the emulator saves its state last."""
         self._undo.close()
 
+    @property
+    def emulator_pid(self) -> int | None:
+        """The emulator's process, while it runs."""
+        return self._emulator.pid
+
     def check(self) -> None:
         """Raise when the emulator has died."""
-        if not self._emulator.alive():
+        if not self.emulator_pid:
             raise self._emulator.why_dead()
 
     def invoke(self, logical_id: str, event: Any) -> Any:
@@ -80,17 +88,19 @@ class Runtime:
 
     def _start(self) -> None:
         values = completed(self._settings, self._port + 1)
-        folder = DataFolder(self._data_dir)
+        folder = DataFolder(self.data_dir)
         self._undo.callback(folder.close)
         public = listen(self._settings.get("HOST") or LOOPBACK, self._port, "the API")
         self._undo.callback(public.close)
         internal = listen(LOOPBACK, self._port + 1, "the stand-ins")
         self._undo.callback(internal.close)
-        emulator_port = folder.emulator_port(self._port + 2)
-        listen(LOOPBACK, emulator_port, "the emulator").close()
+        emulator_port = folder.emulator_port or self._port + 2
+        tied = ", to which the data is tied" if folder.emulator_port else ""
+        listen(LOOPBACK, emulator_port, f"the emulator{tied}").close()
 
         with self._step("emulator"):
-            self._emulator = Emulator(folder.path, emulator_port, self._port + 1, self._snapshot_seconds)
+            log = folder.fresh_log("emulator.log")
+            self._emulator = Emulator(folder.path, log, emulator_port, self._port + 1, self._snapshot_seconds)
             self.emulator_url = self._emulator.url
             self._undo.callback(self._emulator.stop)
             self._emulator.start(folder.lock)
@@ -98,7 +108,8 @@ class Runtime:
             from local.services import Services
 
             self._emulator.wait_until_ready()
-        services = Services(folder.path, self.emulator_url, values)
+            folder.emulator_port = emulator_port
+        services = Services(folder, self.emulator_url, values)
         with self._step("template"):
             self.stack = services.deploy(self._template)
         with self._step("functions"):
@@ -116,4 +127,3 @@ class Runtime:
         begun = time.monotonic()
         yield
         self._report(name, time.monotonic() - begun)
-

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import uvicorn
 
-_GRACE_SECONDS = 3
+_GRACE_SECONDS = 5
 
 T = TypeVar("T")
 
@@ -25,14 +25,6 @@ class LoopThread:
         """Run a coroutine there and wait for it here."""
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(timeout)
 
-    def call(self, work: Callable[[], None]) -> None:
-        """Run a plain function there and wait for it here."""
-
-        async def once() -> None:
-            work()
-
-        self.run(once())
-
     def serve(self, app: Callable[..., Any], listener: socket.socket) -> Callable[[], None]:
         """Serve an application; returns what stops it again."""
         config = uvicorn.Config(
@@ -43,6 +35,8 @@ class LoopThread:
             log_config=None,
             access_log=False,
             server_header=False,
+            # Else a client could claim any address with X-Forwarded-For.
+            proxy_headers=False,
             # The emulator keeps its connections for as long as it lives.
             timeout_keep_alive=3600,
             timeout_graceful_shutdown=_GRACE_SECONDS,

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from local import deploy, interrupted, isolation, seed, standins
+from local.data_folder import DataFolder
 from local.gateway import Gateway
 from local.host import Host
 from local.servers import LoopThread
@@ -30,8 +31,8 @@ class FunctionError(Exception):
 class Services:
     """The in-process half of a runtime, started step by step and stopped at once."""
 
-    def __init__(self, data_dir: Path, emulator_url: str, settings: Mapping[str, str]) -> None:
-        self._data_dir, self._emulator_url, self._settings = data_dir, emulator_url, settings
+    def __init__(self, folder: DataFolder, emulator_url: str, settings: Mapping[str, str]) -> None:
+        self._folder, self._emulator_url, self._settings = folder, emulator_url, settings
         # A boot key that no other process ever sees; it makes the first real key.
         self._internal_key = secrets.token_urlsafe(32)
         self._undo = ExitStack()
@@ -52,11 +53,10 @@ class Services:
         boot_keys = json.loads(self._settings["AUTH_API_KEYS"])
         variables["AUTH_API_KEYS"] = json.dumps(boot_keys | {self._internal_key: boot_key(seed.DEMO_TENANT)})
         self._undo.enter_context(isolation.environment(variables))
-        self._undo.enter_context(isolation.isolated(LAYER, self._data_dir / "functions.log"))
+        self._undo.enter_context(isolation.isolated(LAYER, self._folder.fresh_log("functions.log")))
         self._loop = LoopThread()
         self._undo.callback(self._loop.close)
         self._host = Host(self._stack.functions)
-        self._undo.callback(lambda: self._loop.call(self._host.close))
         self._loop.run(self._host.preload())
 
     def serve(self, public: socket.socket, internal: socket.socket, token: str) -> None:
@@ -64,12 +64,14 @@ class Services:
         self._undo.callback(self._loop.serve(standins.application(self._host, token), internal))
         if self._stack.api is not None:
             self._undo.callback(self._loop.serve(Gateway(self._stack.api, self._host), public))
+        # Before the servers: what still waits for a function gets an answer.
+        self._undo.callback(lambda: self._loop.run(self._host.close()))
 
     def seed(self, url: str) -> str:
         """The demo tenant's key; where the template cannot make keys, a boot key of this process."""
         routes = self._stack.api.routes if self._stack.api else ()
         if any((route.method, route.path) == ("POST", "/api-keys") for route in routes):
-            return seed.demo_key(url, self._internal_key, self._data_dir / "demo-key")
+            return seed.demo_key(url, self._internal_key, self._folder.path / "demo-key")
         return self._internal_key
 
     def restart_interrupted(self) -> None:

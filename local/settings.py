@@ -13,32 +13,19 @@ DEMO_TENANTS = ("tenant_a", "tenant_b", "tenant_c")
 PARAMETERS = {
     "AUTH_API_KEYS": "AuthApiKeys",
     "AUTHORIZER_CACHE_SECONDS": "AuthorizerCacheSeconds",
-    "CUSTOM_API_KEY": "CustomModelApiKey",
     "CUSTOM_BASE_URL": "CustomModelBaseUrl",
     "DEFAULT_MODEL": "DefaultModel",
     "LOG_LEVEL": "LogLevel",
-    "OPENAI_API_KEY": "OpenAIApiKey",
     "OPENAI_BASE_URL": "OpenAIBaseUrl",
 }
-_NAMES = frozenset(PARAMETERS) | {
-    "ACCESS_TOKEN_EXPIRE_MINUTES",
-    "ALLOW_TEST_TOKENS",
-    "CORS_ORIGINS",
-    "HOST",
-    "LEGACY_SCOPES",
-    "PORT",
-    "SSE_KEEPALIVE_SECONDS",
-    "SYNC_WAIT_SECONDS",
-    "UPLOAD_MAX_SIZE",
-}
-_PREFIXES = ("JWT_", "RATE_LIMIT_", "SECRET_", "TOOL_")
+# The keys of model providers stay out of the parameters, and so out of the emulator's state on disk.
+_NAMES = frozenset(PARAMETERS) | {"CUSTOM_API_KEY", "HOST", "OPENAI_API_KEY", "PORT", "SYNC_WAIT_SECONDS"}
+_PREFIXES = ("SECRET_", "TOOL_")
 
 
 def from_environment(environ: Mapping[str, str]) -> dict[str, str]:
     """The settings among the variables of a shell; the rest of the user's environment stays private."""
-    return {
-        name: value for name, value in environ.items() if name in _NAMES or name.startswith(_PREFIXES)
-    }
+    return {name: value for name, value in environ.items() if name in _NAMES or name.startswith(_PREFIXES)}
 
 
 def port_of(settings: Mapping[str, str]) -> int:

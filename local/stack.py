@@ -1,6 +1,5 @@
 """What the deployed template says, as plain data: functions, routes, authorizer, gateway responses."""
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -157,8 +156,3 @@ def _of_type(template: Mapping[str, Any], kind: str) -> Iterator[tuple[str, Mapp
     for logical_id, resource in template["Resources"].items():
         if resource["Type"] == kind:
             yield logical_id, resource
-
-
-def parse_processed(body: Any) -> Mapping[str, Any]:
-    """The expanded template, which boto3 gives as text or already parsed."""
-    return json.loads(body) if isinstance(body, str) else body

@@ -352,10 +352,11 @@ def test_a_killed_emulator_loses_moments_only(tmp_path: Path, free_port: Callabl
     with Runtime(tmp_path, port, template=STUB / "template.yaml", snapshot_seconds=0.1) as runtime:
         assert httpx.put(f"{runtime.url}/items/kept", headers={"X-API-Key": "tenant_a"}).status_code == 200
         saved = tmp_path / "state" / "dynamodb.json"
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 20
         while not (saved.exists() and "kept" in saved.read_text()):
             assert time.monotonic() < deadline
             time.sleep(0.05)
+        assert runtime.emulator_pid
         os.kill(runtime.emulator_pid, signal.SIGKILL)
         while runtime.emulator_pid:
             time.sleep(0.02)

@@ -97,7 +97,7 @@ def _answer(app: APIGatewayRestResolver, event: dict[str, Any], context: Any, tr
 
 
 def _path(event: dict[str, Any]) -> str:
-    """The path with its parameters percent-encoded: Powertools' routes take few characters, names of things take all."""
+    """The path, its parameters percent-encoded: Powertools' routes take few characters, names of things all."""
     path: str = event["resource"]
     for name, value in (event.get("pathParameters") or {}).items():
         path = path.replace(f"{{{name}}}", quote(unquote(value), safe=""))
@@ -137,9 +137,12 @@ def _check_body(event: dict[str, Any]) -> None:
         event["headers"] = {**_without(event["headers"], "content-type"), "content-type": "application/json"}
         event.pop("multiValueHeaders", None)
     try:
-        json_text.parse(body)
+        parsed = json_text.parse(body)
     except ValueError as error:
         raise BadRequest(f"The body {error}.", code="invalid_json") from error
+    if isinstance(parsed, list):
+        # Powertools takes a list for its first item; in a list of its own it is refused like any wrong type.
+        event["body"] = f"[{body}]"
 
 
 def _without(headers: dict[str, str], name: str) -> dict[str, str]:

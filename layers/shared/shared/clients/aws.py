@@ -15,8 +15,14 @@ if TYPE_CHECKING:
 
 
 def _config(**options: Any) -> Config:
-    # A custom endpoint has no "sync-" host of its own, so the prefix that StartSyncExecution adds must go.
-    return Config(inject_host_prefix=settings().aws_endpoint is None, max_pool_connections=64, **options)
+    return Config(
+        # A custom endpoint has no "sync-" host of its own, so the prefix that StartSyncExecution adds must go.
+        inject_host_prefix=settings().aws_endpoint is None,
+        # Every request is built by our own code, in few places; checking each against the model costs time.
+        parameter_validation=False,
+        max_pool_connections=64,
+        **options,
+    )
 
 
 @cache

@@ -70,7 +70,7 @@ def chat(
     try:
         answer = _client(base_url, key).chat.completions.create(**arguments)
     except openai.APIStatusError as error:
-        raise _of_status(error, model) from error
+        raise _of_status(error, model, key) from error
     except openai.APIConnectionError as error:
         raise ModelUnavailable(f"The model provider did not answer ({type(error).__name__}).") from error
     except openai.OpenAIError as error:
@@ -78,36 +78,43 @@ def chat(
     return _reply(answer)
 
 
-def _of_status(error: openai.APIStatusError, model: str) -> ModelUnavailable | ModelRejected:
+def _of_status(error: openai.APIStatusError, model: str, key: str) -> ModelUnavailable | ModelRejected:
     status = error.status_code
     if status in _PASSING or status >= 500:
         return ModelUnavailable(f"The model provider answered {status}.")
     if status in {401, 403}:
-        # The provider's own words may quote the key.
         return ModelRejected("The model provider refused the platform's key.")
     body = error.body if isinstance(error.body, dict) else {}
-    said = str(body.get("message", ""))[:300]
+    # The provider's own words may quote the key.
+    said = _text(str(body.get("message", ""))).replace(key, "[key]")[:300]
     return ModelRejected(f"The model provider refused the request for {model!r} ({status}): {said}")
 
 
 def _reply(answer: Any) -> Reply:
-    if not getattr(answer, "choices", None):
-        raise ModelUnavailable("The model provider answered without a choice.")
-    message = answer.choices[0].message
-    asked = [
-        Asked(_text(call.id), _text(call.function.name), _text(call.function.arguments))
-        for call in message.tool_calls or []
-        if call.type == "function"
-    ]
-    usage = answer.usage
-    return Reply(
-        content=None if message.content is None else _text(message.content),
-        tool_calls=asked,
-        prompt_tokens=usage.prompt_tokens if usage else None,
-        completion_tokens=usage.completion_tokens if usage else None,
-    )
+    """What an answer says. The SDK does not check what providers send.
+
+    Raises:
+        ModelUnavailable: it is no chat completion.
+    """
+    try:
+        message = answer.choices[0].message
+        asked = [
+            Asked(_text(call.id), _text(call.function.name), _text(call.function.arguments))
+            for call in message.tool_calls or []
+            if call.type == "function"
+        ]
+        content = None if message.content is None else _text(message.content)
+    except (AttributeError, LookupError, TypeError) as error:
+        raise ModelUnavailable("The model provider's answer is not a chat completion.") from error
+    usage = getattr(answer, "usage", None)
+    return Reply(content, asked, _count(usage, "prompt_tokens"), _count(usage, "completion_tokens"))
 
 
 def _text(value: str | None) -> str:
     """A text that can be stored: half a surrogate pair, which JSON can carry, is no UTF-8."""
     return (value or "").encode("utf-8", "replace").decode()
+
+
+def _count(usage: Any, name: str) -> int | None:
+    value = getattr(usage, name, None)
+    return value if type(value) is int and value >= 0 else None

@@ -1,6 +1,5 @@
 """Agents: a model, its instructions, and the tools bound to it."""
 
-from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, computed_field
@@ -152,18 +151,13 @@ def replace(store: TenantStore, ref: str, draft: AgentReplace, expected: int | N
     Raises:
         NotFound, NameTaken, VersionConflict: see `named.update`.
     """
-    return _update(store, ref, lambda agent: draft, expected)
+    return _update(store, ref, _fields(draft), expected)
 
 
 def update(store: TenantStore, ref: str, patch: AgentPatch, expected: int | None) -> Agent:
     """Set the fields given. Raises as `replace`."""
-    given = patch.model_dump(exclude_unset=True)
-
-    def merge(agent: Agent) -> AgentFields:
-        settable = {name: getattr(agent, name) for name in AgentFields.model_fields}
-        return AgentFields.model_validate(settable | given)
-
-    return _update(store, ref, merge, expected)
+    given = {name: value for name, value in _fields(patch).items() if name in patch.model_fields_set}
+    return _update(store, ref, given, expected)
 
 
 def delete(store: TenantStore, ref: str) -> None:
@@ -175,19 +169,20 @@ def delete(store: TenantStore, ref: str) -> None:
         raise Conflict("The agent was changed just now; try again.") from error
 
 
-def _update(store: TenantStore, ref: str, draft: Callable[[Agent], AgentFields], expected: int | None) -> Agent:
+def _update(store: TenantStore, ref: str, fields: dict[str, Any], expected: int | None) -> Agent:
+    if "name" in fields:
+        named.check_name(fields["name"])
+
     def change(agent: Agent) -> Agent:
-        fields = draft(agent)
-        if fields.name != agent.name:
-            named.check_name(fields.name)
-        return agent.model_copy(update=_fields(fields))
+        return agent.model_copy(update=fields)
 
     return named.update(store, keys.AGENTS, ref, "agent", read=read, change=change, expected=expected)
 
 
-def _fields(draft: AgentFields) -> dict[str, Any]:
+def _fields(draft: AgentFields | AgentPatch) -> dict[str, Any]:
+    """What a client may set, as the agent keeps it. What a patch leaves out is None."""
     fields = {name: getattr(draft, name) for name in AgentFields.model_fields}
     return fields | {
         "model": draft.model or settings().default_model,
-        "llm_params": draft.llm_params.model_dump(exclude_none=True),
+        "llm_params": draft.llm_params and draft.llm_params.model_dump(exclude_none=True),
     }

@@ -198,7 +198,7 @@ def identify(key: str) -> Identity | None:
 
     Boot keys (`AUTH_API_KEYS`) are compared first, each in constant time.
     """
-    given = key.encode()
+    given = key.encode("utf-8", "surrogatepass")
     found: Identity | None = None
     for boot_key, owner in boot_keys().items():
         if hmac.compare_digest(boot_key.encode(), given):

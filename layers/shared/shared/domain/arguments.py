@@ -1,9 +1,11 @@
 """Checks what a model wants to call a tool with against the tool's JSON Schema.
 
 Schemas come from tenants, so nothing in them may cost time without bound: `pattern` and `patternProperties` are shown
-to the model but not evaluated (Python's `re` has no time limit), and following `$ref` is counted.
+to the model but not evaluated (Python's `re` has no time limit), and everything else has a second.
 """
 
+import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,7 +16,7 @@ from referencing import Registry
 from shared import json_text
 from shared.errors import ToolError
 
-_MAX_REFERENCES = 2_000
+_SECONDS = 1.0
 _SCHEMA_MAPS = {"properties", "$defs", "definitions", "dependentSchemas"}
 _PLAIN_VALUES = {"enum", "const", "default", "examples", "required", "dependentRequired"}
 
@@ -71,15 +73,45 @@ def without_patterns(schema: Any) -> Any:
 
 
 def _validator(schema: dict[str, Any]) -> Any:
-    followed = 0
+    """A validator that looks at the clock before each keyword, wherever a `$ref` leads it."""
+    ends_at = time.monotonic() + _SECONDS
 
-    def count(validator: Any, reference: str, instance: Any, node: Any) -> Iterator[ValidationError]:
-        nonlocal followed
-        followed += 1
-        if followed > _MAX_REFERENCES:
-            raise ToolError("invalid_schema", "The tool's schema follows too many references.")
-        yield from Draft202012Validator.VALIDATORS["$ref"](validator, reference, instance, node)
+    def in_time() -> None:
+        if time.monotonic() > ends_at:
+            raise ToolError("invalid_schema", f"The tool's schema takes more than {_SECONDS:g} s to check.")
 
-    # An empty registry: a reference is never fetched.
+    def timed(check: Any) -> Any:
+        def run(validator: Any, value: Any, instance: Any, node: Any) -> Any:
+            in_time()
+            return check(validator, value, instance, node)
+
+        return run
+
+    def is_boolean(_: Any, instance: Any) -> bool:
+        # What `unevaluatedProperties` and `unevaluatedItems` ask of each schema on a walk of their own.
+        in_time()
+        return isinstance(instance, bool)
+
+    checks = Draft202012Validator.VALIDATORS | {"uniqueItems": _unique_items}
     extend: Any = validators.extend
-    return extend(Draft202012Validator, {"$ref": count})(schema, registry=Registry())
+    bounded = extend(
+        Draft202012Validator,
+        {word: timed(check) for word, check in checks.items()},
+        type_checker=Draft202012Validator.TYPE_CHECKER.redefine("boolean", is_boolean),
+    )
+    # An empty registry: a reference is never fetched.
+    return bounded(schema, registry=Registry())
+
+
+def _unique_items(validator: Any, unique: Any, instance: Any, node: Any) -> Iterator[ValidationError]:
+    """As in jsonschema, which compares each item with each."""
+    if unique and isinstance(instance, list):
+        # 1 and 1.0 are the same number, True is none.
+        plain = json.loads(json.dumps(instance), parse_float=_whole)
+        if len({json.dumps(item, sort_keys=True) for item in plain}) < len(plain):
+            yield ValidationError("has items that are not unique")
+
+
+def _whole(digits: str) -> float:
+    value = float(digits)
+    return int(value) if value.is_integer() else value

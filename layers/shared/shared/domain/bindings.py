@@ -112,9 +112,11 @@ def bind(store: TenantStore, agent_ref: str, tool_ref: str, draft: BindingCreate
             Exists(keys.tool(tool.sort)),
         )
     except ConditionFailed as error:
-        if len(agent.parts) >= MAX_PER_AGENT:
-            raise Conflict(f"An agent has at most {MAX_PER_AGENT} tools.") from error
-        raise NotFound("No such agent or tool.") from error
+        if 2 in error.failed:
+            raise NotFound("No such tool.") from error
+        # The agent is gone, or it has no room.
+        named.find(store, keys.AGENTS, agent.sort, "agent")
+        raise Conflict(f"An agent has at most {MAX_PER_AGENT} tools.") from error
     return binding, old is None
 
 

@@ -43,10 +43,11 @@ def _json_size(limit: int) -> AfterValidator:
     return AfterValidator(check)
 
 
-Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_clean_name)]
+# The limit comes twice: a text can grow when it is normalized.
+Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_clean_name), Field(max_length=200)]
 """1 to 200 printable characters, without blanks around them."""
 
-Label = Annotated[str, Field(min_length=1, max_length=50), AfterValidator(_clean_name)]
+Label = Annotated[str, Field(min_length=1, max_length=50), AfterValidator(_clean_name), Field(max_length=50)]
 ShortText = Annotated[str, Field(max_length=2_000)]
 Prompt = Annotated[str, Field(max_length=32_000)]
 InputMessage = Annotated[str, Field(min_length=1, max_length=100_000), _json_size(100_002)]  # with its quotes

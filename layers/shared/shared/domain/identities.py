@@ -5,6 +5,7 @@ import threading
 import time
 from collections import OrderedDict
 
+from shared import clock
 from shared.config import settings
 from shared.domain import api_keys
 from shared.domain.api_keys import Identity
@@ -30,7 +31,13 @@ def resolve(key: str | None) -> Identity | None:
     with _lock:
         _remembered.pop(digest, None)
         if identity is not None:
-            _remembered[digest] = (time.monotonic() + settings().authorizer_cache_seconds, identity)
+            _remembered[digest] = (time.monotonic() + _seconds(identity), identity)
             if len(_remembered) > _MAX_REMEMBERED:
                 _remembered.popitem(last=False)
     return identity
+
+
+def _seconds(identity: Identity) -> float:
+    """How long an identity is remembered: never beyond the end of its key."""
+    seconds = settings().authorizer_cache_seconds
+    return min(seconds, clock.seconds_until(identity.expires_at)) if identity.expires_at else seconds

@@ -4,6 +4,7 @@
 """
 
 import ast
+import math
 import operator
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -12,7 +13,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from shared.errors import ToolError
 
-_MAX_DIGITS = 1_000
+_MAX_BITS = 3_000  # about 900 digits; Python writes no number of more than 4,300
 _BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
@@ -78,34 +79,38 @@ def calculate(expression: str) -> int | float:
     if len(expression) > 500:
         raise ToolError("invalid_arguments", "The expression is longer than 500 characters.")
     try:
-        value = _value(ast.parse(expression.strip(), mode="eval").body)
-    except ToolError:
-        raise
+        return _value(ast.parse(expression.strip(), mode="eval").body)
     except (ArithmeticError, ValueError, TypeError, SyntaxError, RecursionError, MemoryError) as error:
         raise ToolError("invalid_arguments", f"Cannot calculate that: {type(error).__name__}.") from error
-    if not isinstance(value, int | float):
-        raise ToolError("invalid_arguments", "The result is not a real number.")
-    return value
 
 
-def _value(node: ast.expr) -> Any:
+def _value(node: ast.expr) -> int | float:
     match node:
         case ast.Constant(value=int() | float()) if not isinstance(node.value, bool):
-            return node.value
+            return _real(node.value)
         case ast.UnaryOp():
             if (unary := _UNARY.get(type(node.op))) is not None:
-                return unary(_value(node.operand))
+                return _real(unary(_value(node.operand)))
         case ast.BinOp():
             left, right = _value(node.left), _value(node.right)
             if isinstance(node.op, ast.Pow) and not _small_power(left, right):
                 raise ToolError("invalid_arguments", "The power is too large.")
             if (binary := _BINARY.get(type(node.op))) is not None:
-                return binary(left, right)
+                return _real(binary(left, right))
     raise ToolError("invalid_arguments", "Only numbers and + - * / // % ** ( ) are understood.")
 
 
-def _small_power(base: Any, exponent: Any) -> bool:
-    """Whether the power stays within about 1,000 digits; a bigger one would hold the worker for minutes."""
+def _real(value: Any) -> int | float:
+    """The value, if it is one that JSON can carry: no complex number, no infinity, no thousands of digits."""
+    if isinstance(value, float) and math.isfinite(value):
+        return value
+    if isinstance(value, int) and value.bit_length() <= _MAX_BITS:
+        return value
+    raise ToolError("invalid_arguments", "A number is too large, or not a real one.")
+
+
+def _small_power(base: int | float, exponent: int | float) -> bool:
+    """Whether the power stays small; a big one would hold the worker for minutes before it is refused."""
     if isinstance(base, float) or isinstance(exponent, float):
         return True
-    return bool(abs(exponent) * max(1, base.bit_length()) <= _MAX_DIGITS * 3)
+    return abs(exponent) * max(1, base.bit_length()) <= _MAX_BITS

@@ -141,7 +141,7 @@ def remove(store: TenantStore, kind: str, item: Item, thing: Named, more: Sequen
     """
     record = json.loads(item.doc) | {"deleted_at": clock.now()}
     store.write(
-        Remove(Key(kind, thing.id), when=item.version),
+        Remove(Key(kind, thing.id), when=item.version, parts=item.parts),
         Put(keys.deleted(kind, thing.id), json.dumps(record, ensure_ascii=False), when=None, parts=item.parts),
         Remove(keys.name(kind, thing.name)),
         *more,

@@ -85,7 +85,7 @@ def make(
                 name=tool.name,
                 function_name=function_name(tool.name, {other.function_name for other in planned}),
                 description=tool.description,
-                input_schema=tool.input_schema or schema_of(tool.name),
+                input_schema=tool.input_schema or (schema_of(tool.name) if tool.execution_type == "internal" else {}),
                 execution_type=tool.execution_type,
                 endpoint=tool.endpoint,
                 http_method=tool.http_method,

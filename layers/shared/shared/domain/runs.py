@@ -173,7 +173,11 @@ def start(
         continues_session=draft.session_id is not None,
         may_write=holds(granted, "tools:write"),
     )
-    _begin(store, run, plan)
+    if not _begin(store, run, plan):
+        # The first try of this idempotent request began the run, and if its log has grown, the machine too.
+        begun = get(store, run.id)
+        if begun.ended or run_log.read(store, run.id).tail > 1:
+            return begun, begun.ended
     ended = machines.run_and_wait({"tenant_id": store.tenant_id, "run_id": run.id})
     seen = get(store, run.id)
     if ended and not seen.ended:
@@ -183,8 +187,8 @@ def start(
     return seen, seen.ended
 
 
-def _begin(store: TenantStore, run: Run, plan: Plan) -> None:
-    """Write the run and the first event of its log; 1 transaction."""
+def _begin(store: TenantStore, run: Run, plan: Plan) -> bool:
+    """Write the run and the first event of its log; 1 transaction. False if the run is there already."""
     planned = plan.model_dump_json()
     if len(planned.encode()) > plans.MAX_BYTES:
         raise Unprocessable(
@@ -201,8 +205,8 @@ def _begin(store: TenantStore, run: Run, plan: Plan) -> None:
     try:
         store.write(Put(keys.run(run.id), heads["run"]), run_log.append(run.id, 0, [("start", begun)], heads=heads))
     except ConditionFailed:
-        # The first try of this idempotent request began the run; go on with that one.
-        return
+        return False
+    return True
 
 
 def get(store: TenantStore, run_id: str, *, with_messages: bool = False) -> Run:
@@ -291,8 +295,11 @@ def finish(
     Whoever comes second finds the run ended and changes nothing.
 
     Args:
-        last: events that belong before the terminal one.
+        last: events that belong before the terminal one, and behind nothing but `log`.
         log: the log as the caller saw it; read anew if others wrote meanwhile.
+
+    Raises:
+        ConditionFailed: others wrote behind `log`, so that `last` has no place any more.
     """
     for _ in range(_FINISH_ATTEMPTS):
         log = log or run_log.read(store, run_id)
@@ -315,6 +322,8 @@ def finish(
         try:
             store.write(*writes)
         except ConditionFailed:
+            if last:
+                raise
             log = None
             continue
         return

@@ -209,6 +209,8 @@ def check_schema(schema: dict[str, Any]) -> None:
     except SchemaError as error:
         where = ".".join(str(part) for part in error.absolute_path)
         raise _invalid("input_schema", f"not a JSON Schema: {where or 'root'}: {error.message[:200]}") from error
+    except (RecursionError, OverflowError) as error:
+        raise _invalid("input_schema", "a pattern is too deep, or counts too far") from error
     if schema.get("type", "object") != "object":
         raise _invalid("input_schema", "the root must have type object")
     for name in schema.get("properties", {}):

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from itertools import count
 from typing import Any, Literal
 
 from shared import clock, json_text
@@ -54,23 +55,16 @@ def take(store: TenantStore, run_id: str) -> Next:
     )
     said = _said(reply, plan, log, seen)
     asked = [call["id"] for call in said[0][1]["tool_calls"]]
-    if asked:
-        try:
+    try:
+        if asked:
             store.write(run_log.append(run_id, log.tail, said))
-        except ConditionFailed:
-            # Another copy of this worker was faster, or the run was ended: what stands in the log holds.
-            return take(store, run_id)
-        return _tools(asked)
-    runs.finish(
-        store,
-        run_id,
-        "succeeded",
-        stop_reason="completed",
-        output=reply.content or "",
-        last=tuple(said),
-        log=log,
-    )
-    return Next("done", [])
+        else:
+            output = reply.content or ""
+            runs.finish(store, run_id, "succeeded", stop_reason="completed", output=output, last=tuple(said), log=log)
+    except ConditionFailed:
+        # Another copy of this worker was faster, or the run was ended: what stands in the log holds.
+        return take(store, run_id)
+    return _tools(asked) if asked else Next("done", [])
 
 
 def _tools(ids: list[str]) -> Next:
@@ -101,7 +95,8 @@ def _said(reply: llm.Reply, plan: Plan, log: Log, seen: Conversation) -> list[tu
     for n, asked in enumerate(reply.tool_calls):
         # Some providers count their calls from zero in every answer; ids must be unique in the run.
         usable = _CALL_ID.fullmatch(asked.id) and asked.id not in taken
-        call_id = asked.id if usable else f"call_{log.tail + 1}_{n}"
+        ours = (f"call_{log.tail + 1}_{m}" for m in count(n))
+        call_id = asked.id if usable else next(candidate for candidate in ours if candidate not in taken)
         taken.add(call_id)
         tool = plan.tool_for(asked.function_name)
         name = asked.function_name if tool else plans.function_name(asked.function_name, set())

@@ -77,10 +77,11 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Remove:
-    """Remove an item that exists (`when`: in that version)."""
+    """Remove an item that exists (`when`: in that version; `parts`: and with exactly these parts)."""
 
     key: Key | DirectoryKey
     when: int | None = None
+    parts: Mapping[str, str] | None = None
     must_exist: bool = True
 
 
@@ -283,7 +284,7 @@ class TenantStore:
                 return {"Update": self._change(write)}
             case Remove():
                 arguments: dict[str, Any] = {"TableName": settings().table_name, "Key": self._key(write.key)}
-                _require(arguments, write.when, "attribute_exists(pk)" if write.must_exist else "")
+                _require(arguments, write.when, "attribute_exists(pk)" if write.must_exist else "", write.parts)
                 return {"Delete": arguments}  # type: ignore[typeddict-item]
             case Exists():
                 return {
@@ -298,7 +299,7 @@ class TenantStore:
         item = self._key(write.key)
         item |= {"doc": {"S": write.doc}, "version": {"N": str(write.version)}}
         if write.parts is not None:
-            item["parts"] = {"M": {name: {"S": text} for name, text in write.parts.items()}}
+            item["parts"] = _parts(write.parts)
         if write.expires_at is not None:
             item["expires_at"] = {"N": str(write.expires_at)}
         arguments: dict[str, Any] = {"TableName": settings().table_name, "Item": item}
@@ -346,8 +347,10 @@ class TenantStore:
         return arguments
 
 
-def _require(arguments: dict[str, Any], version: int | None, otherwise: str) -> None:
-    """Add the condition `version = :expected`, or `otherwise`."""
+def _require(
+    arguments: dict[str, Any], version: int | None, otherwise: str, parts: Mapping[str, str] | None = None
+) -> None:
+    """Add the condition `version = :expected` (and on the parts, too), or `otherwise`."""
     if version is None:
         if otherwise:
             arguments["ConditionExpression"] = otherwise
@@ -355,3 +358,11 @@ def _require(arguments: dict[str, Any], version: int | None, otherwise: str) -> 
     arguments["ConditionExpression"] = "#version = :expected"
     arguments["ExpressionAttributeNames"] = {"#version": "version"}
     arguments["ExpressionAttributeValues"] = {":expected": {"N": str(version)}}
+    if parts is not None:
+        arguments["ConditionExpression"] += " AND #parts = :parts"
+        arguments["ExpressionAttributeNames"]["#parts"] = "parts"
+        arguments["ExpressionAttributeValues"][":parts"] = _parts(parts)
+
+
+def _parts(parts: Mapping[str, str]) -> dict[str, Any]:
+    return {"M": {name: {"S": text} for name, text in parts.items()}}

@@ -1,0 +1,109 @@
+"""What the laws read: the template, the function files, the events and the sources of this repository."""
+
+import ast
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from local import template
+
+ROOT = Path(__file__).parent.parent.parent
+FUNCTIONS = ROOT / "functions"
+EVENTS = ROOT / "events"
+ASL = FUNCTIONS / "agent_run" / "agent_run.asl.json"
+
+_NOT_OURS = {"__pycache__", "node_modules"}
+
+
+@dataclass(frozen=True)
+class Function:
+    """A function of the template; `route` is its method and path, if the API serves it."""
+
+    logical_id: str
+    file: Path
+    route: tuple[str, str] | None
+    properties: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """Folder and verb, such as ``agents/create``."""
+        return f"{self.file.parent.name}/{self.file.stem}"
+
+    @property
+    def event(self) -> Path:
+        return EVENTS / f"{self.name}.json"
+
+    @property
+    def statements(self) -> list[dict[str, Any]]:
+        return statements(self.properties)
+
+
+@cache
+def deployed() -> dict[str, Any]:
+    """The template; do not change what this returns."""
+    return template.load(ROOT / "template.yaml")
+
+
+def resources(kind: str) -> dict[str, dict[str, Any]]:
+    """Properties of all resources of a type, by logical id."""
+    found = deployed()["Resources"].items()
+    return {name: resource["Properties"] for name, resource in found if resource["Type"] == kind}
+
+
+@cache
+def functions() -> tuple[Function, ...]:
+    found: list[Function] = []
+    for logical_id, properties in resources("AWS::Serverless::Function").items():
+        file = ROOT / properties["CodeUri"] / f"{properties['Handler'].removesuffix('.handler')}.py"
+        routes = [event["Properties"] for event in properties.get("Events", {}).values() if event["Type"] == "Api"]
+        route = (routes[0]["Method"], routes[0]["Path"]) if routes else None
+        found.append(Function(logical_id, file, route, properties))
+    return tuple(found)
+
+
+def api_functions() -> list[Function]:
+    return [function for function in functions() if function.route]
+
+
+def statements(properties: dict[str, Any]) -> list[dict[str, Any]]:
+    """The policy statements of a function or a state machine."""
+    return [statement for policy in properties.get("Policies", ()) for statement in policy["Statement"]]
+
+
+@cache
+def syntax(file: Path) -> ast.Module:
+    return ast.parse(file.read_text(), filename=str(file))
+
+
+def imported(tree: ast.AST) -> list[str]:
+    """All modules that a file imports; a relative import keeps its dots."""
+    found: list[str] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            found.append("." * node.level + (node.module or ""))
+    return found
+
+
+def files(*suffixes: str) -> Iterator[Path]:
+    """The files of the repository, without what is installed, generated or kept for one machine only."""
+    pending = [ROOT]
+    while pending:
+        for path in sorted(pending.pop().iterdir()):
+            hidden = path.name.startswith(".") and path.name not in {".ci", ".github"}
+            if path.is_dir() and not hidden and path.name not in _NOT_OURS:
+                pending.append(path)
+            elif path.is_file() and path.suffix in suffixes:
+                yield path
+
+
+def shown(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def load_json(path: Path) -> Any:
+    return json.loads(path.read_text())

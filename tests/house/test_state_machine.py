@@ -1,0 +1,106 @@
+"""Laws of the run's state machine: it goes only where there is something, and may do only what it does."""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from shared import errors
+from tests.house.repository import ASL, load_json, resources, statements
+
+MACHINES = resources("AWS::Serverless::StateMachine")
+
+
+def _scopes(machine: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The machine, and every machine inside a Map or Parallel: targets are looked up in their own."""
+    yield machine
+    for state in machine["States"].values():
+        for inner in (
+            *state.get("Branches", ()),
+            *(state[name] for name in ("ItemProcessor", "Iterator") if name in state),
+        ):
+            yield from _scopes(inner)
+
+
+def _states() -> Iterator[dict[str, Any]]:
+    for scope in _scopes(load_json(ASL)):
+        yield from scope["States"].values()
+
+
+def _targets(state: dict[str, Any]) -> set[str]:
+    ways = [state, *state.get("Choices", ()), *state.get("Catch", ())]
+    return {way[name] for way in ways for name in ("Next", "Default") if name in way}
+
+
+def _substitutions() -> set[str]:
+    return set(re.findall(r"\$\{(\w+)\}", ASL.read_text()))
+
+
+def test_every_target_exists_and_every_state_is_reached() -> None:
+    for scope in _scopes(load_json(ASL)):
+        reached = {scope["StartAt"]}.union(*(_targets(state) for state in scope["States"].values()))
+        lost = reached ^ scope["States"].keys()
+        assert not lost, f"named by StartAt, Next or Default but no state, or never reached: {sorted(lost)}"
+
+
+def test_every_error_of_ours_is_a_run_error() -> None:
+    waited_for = {
+        name
+        for state in _states()
+        for way in (*state.get("Retry", ()), *state.get("Catch", ()))
+        for name in way["ErrorEquals"]
+        if not name.startswith(("States.", "Lambda."))
+    }
+    assert waited_for, "the machine should know at least one error of ours"
+    for name in waited_for:
+        assert issubclass(getattr(errors, name, object), errors.RunError), (
+            f"{name} is no RunError in shared.errors: nothing can raise it, so the machine waits in vain"
+        )
+
+
+def test_every_task_survives_a_failing_lambda_service() -> None:
+    for state in _states():
+        if state["Type"] == "Task":
+            retried = {name for retry in state.get("Retry", ()) for name in retry["ErrorEquals"]}
+            assert retried & {"States.ALL", "Lambda.ServiceException"}, f"{state['Resource']} needs a Retry"
+            assert "TimeoutSeconds" in state or "States.ALL" in retried, f"{state['Resource']} needs TimeoutSeconds"
+
+
+def test_there_are_an_express_and_a_standard_machine_of_one_definition() -> None:
+    assert {machine["Type"] for machine in MACHINES.values()} == {"EXPRESS", "STANDARD"}
+    assert {machine["DefinitionUri"] for machine in MACHINES.values()} == {"functions/agent_run/agent_run.asl.json"}
+
+
+@pytest.mark.parametrize("name", MACHINES)
+def test_the_template_gives_every_substitution(name: str) -> None:
+    given = MACHINES[name]["DefinitionSubstitutions"].keys()
+    assert given == _substitutions(), f"{name}: DefinitionSubstitutions and the definition must name the same"
+
+
+@pytest.mark.parametrize("name", MACHINES)
+def test_the_role_holds_exactly_the_functions_that_the_machine_calls(name: str) -> None:
+    machine = MACHINES[name]
+    called = [json.dumps(machine["DefinitionSubstitutions"][key]) for key in sorted(_substitutions())]
+    (statement,) = statements(machine)
+    assert statement["Action"] == ["lambda:InvokeFunction"], f"{name} calls functions and nothing else"
+    granted = [json.dumps(resource) for resource in statement["Resource"]]
+    assert sorted(granted) == sorted(called), f"{name}: grant lambda:InvokeFunction on the functions that it calls"
+
+
+def test_the_definition_is_valid_amazon_states_language() -> None:
+    # cfn-lint takes seconds to load, and only this test needs it.
+    from cfnlint.api import lint
+
+    # It checks the definition of CloudFormation's own resource, not of SAM's.
+    properties = {
+        "RoleArn": "arn:aws:iam::123456789012:role/machine",
+        "DefinitionSubstitutions": {
+            name: f"arn:aws:lambda:us-east-1:123456789012:function:{name}" for name in _substitutions()
+        },
+        "Definition": load_json(ASL),
+    }
+    machine = {"Type": "AWS::StepFunctions::StateMachine", "Properties": properties}
+    found = lint(json.dumps({"Resources": {"Machine": machine}}))
+    assert not found, f"correct {ASL.name}: {[match.message for match in found]}"

@@ -1,0 +1,97 @@
+"""The little world that the events under events/ speak of: one tenant, its agent, tool, key and two runs."""
+
+import importlib.util
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from moto import mock_aws
+
+from shared import config
+from shared.clients import aws, http, llm, machines, secrets
+from shared.domain import agents, api_keys, identities, runs, tools
+from shared.store import run_log
+from shared.store.table import TenantStore
+from tests.house.repository import resources
+
+TENANT, USER = "tenant_a", "tenant_a-user"
+AGENT = "019aa649-1a01-7000-8000-000000000001"
+TOOL = "019aa649-1a02-7000-8000-000000000002"
+API_KEY = "019aa649-1a03-7000-8000-000000000003"
+RUN = "019aa649-1a04-7000-8000-000000000004"
+RUN_ASKING_FOR_THE_TOOL = "019aa649-1a05-7000-8000-000000000005"
+TOOL_CALL = "call_echo"
+
+_ENVIRONMENT = {
+    "TABLE_NAME": "world",
+    "AWS_ACCESS_KEY_ID": "testing",
+    "AWS_SECRET_ACCESS_KEY": "testing",
+    "AWS_DEFAULT_REGION": "eu-central-1",
+    "API_KEY_PEPPER": "pepper",
+    "AUTH_API_KEYS": json.dumps({TENANT: {"tenant_id": TENANT, "user_id": USER, "scopes": ["admin"]}}),
+}
+_CACHES = (config.settings, aws.dynamodb, secrets.secret)
+
+
+@contextmanager
+def in_memory() -> Iterator[None]:
+    """AWS in memory; the model and the tool's server answer, the machine takes its time."""
+    with pytest.MonkeyPatch.context() as patch, mock_aws():
+        for name, value in _ENVIRONMENT.items():
+            patch.setenv(name, value)
+        patch.setattr(machines, "run_and_wait", lambda pointer: False)
+        patch.setattr(llm, "chat", lambda *args, **options: llm.Reply("It is on its way.", [], 10, 5))
+        patch.setattr(http, "send", lambda *args, **options: http.HttpAnswer(200, {}, b'{"said": "hello"}'))
+        _forget()
+        yield
+    _forget()
+
+
+@contextmanager
+def seeded() -> Iterator[None]:
+    """The world, new."""
+    _make_table()
+    _seed()
+    yield
+    aws.dynamodb().delete_table(TableName=_ENVIRONMENT["TABLE_NAME"])
+
+
+def _forget() -> None:
+    for cached in _CACHES:
+        cached.cache_clear()
+    identities._remembered.clear()
+
+
+def _make_table() -> None:
+    (table,) = resources("AWS::DynamoDB::Table").values()
+    wanted: Any = {name: table[name] for name in ("AttributeDefinitions", "BillingMode", "KeySchema")}
+    aws.dynamodb().create_table(TableName=_ENVIRONMENT["TABLE_NAME"], **wanted)
+
+
+def _seed() -> None:
+    echo = tools.ToolCreate(name="echo_tool", endpoint="https://tools.example.com/echo")
+    tools.create(TenantStore(TENANT, TOOL), echo)
+    support = agents.AgentCreate(name="support", status="published", tool_ids=[TOOL])
+    agents.create(TenantStore(TENANT, AGENT), support, owner=USER)
+    granted = frozenset({"admin"})
+    api_keys.create(TenantStore(TENANT, API_KEY), api_keys.ApiKeyCreate(name="ci"), user_id=USER, granted=granted)
+    question = runs.RunCreate(agent_id="support", input_message="Where is my order?")
+    for run_id in (RUN, RUN_ASKING_FOR_THE_TOOL):
+        runs.start(TenantStore(TENANT, run_id), question, user_id=USER, granted=granted, trace_id="trace")
+    asked = {"id": TOOL_CALL, "name": "echo_tool", "function_name": "echo_tool", "arguments": '{"text": "hello"}'}
+    step = ("message.completed", {"step": 1, "content": None, "tool_calls": [asked]})
+    TenantStore(TENANT).write(run_log.append(RUN_ASKING_FOR_THE_TOOL, 1, [step]))
+
+
+def load(file: Path) -> ModuleType:
+    """A function's module, loaded by its path as Lambda does."""
+    spec = importlib.util.spec_from_file_location(f"house_{file.parent.name}_{file.stem}", file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

@@ -1,0 +1,78 @@
+"""Who may do what: every route of the template, with and without its scope."""
+
+import pytest
+
+from shared.domain.scopes import ADMIN, SCOPES
+from tests.unit.support.gateway import Api, Route, routes
+
+NEEDED = {
+    ("POST", "/agents"): "agents:write",
+    ("GET", "/agents"): "agents:read",
+    ("GET", "/agents/{agent_ref}"): "agents:read",
+    ("PUT", "/agents/{agent_ref}"): "agents:write",
+    ("PATCH", "/agents/{agent_ref}"): "agents:write",
+    ("DELETE", "/agents/{agent_ref}"): "agents:write",
+    ("POST", "/tools"): "tools:write",
+    ("GET", "/tools"): "tools:read",
+    ("GET", "/tools/{tool_ref}"): "tools:read",
+    ("PUT", "/tools/{tool_ref}"): "tools:write",
+    ("PATCH", "/tools/{tool_ref}"): "tools:write",
+    ("DELETE", "/tools/{tool_ref}"): "tools:write",
+    ("POST", "/agents/{agent_ref}/tools/{tool_ref}"): "agents:write",
+    ("GET", "/agents/{agent_ref}/tools"): "agents:read",
+    ("GET", "/agents/{agent_ref}/tools/{tool_ref}"): "agents:read",
+    ("DELETE", "/agents/{agent_ref}/tools/{tool_ref}"): "agents:write",
+    ("POST", "/api-keys"): "api-keys:write",
+    ("GET", "/api-keys"): "api-keys:read",
+    ("DELETE", "/api-keys/{api_key_id}"): "api-keys:write",
+    ("POST", "/runs"): "runs:execute",
+    ("GET", "/runs"): "runs:read",
+    ("GET", "/runs/{run_id}"): "runs:read",
+    ("GET", "/runs/{run_id}/events"): "runs:read",
+}
+every_route = pytest.mark.parametrize("route", routes(), ids=lambda route: f"{route.method} {route.path}")
+
+
+def path(route: Route) -> str:
+    return route.path.replace("{", "").replace("}", "")
+
+
+def test_every_route_is_here() -> None:
+    assert {(route.method, route.path) for route in routes()} == set(NEEDED)
+
+
+@every_route
+@pytest.mark.parametrize("raw", [None, "{}", '{"nonsense": 1}', "[]"])
+def test_no_other_scope_opens_a_route(api: Api, route: Route, raw: str | None) -> None:
+    """Refused before the body is looked at: who may not call must not learn what the body should be."""
+    needed = NEEDED[route.method, route.path]
+    for scopes in ("", " ".join(SCOPES - {ADMIN, needed})):
+        answer = api.as_(scopes=scopes).call(route.method, f"{path(route)}?limit=nonsense", raw=raw)
+        assert (answer.status, answer.code) == (403, "scope_missing")
+        assert answer.json["detail"] == f"This needs the scope {needed}."
+
+
+@every_route
+@pytest.mark.parametrize("which", ["needed", ADMIN])
+def test_its_scope_opens_a_route(api: Api, route: Route, which: str) -> None:
+    scope = NEEDED[route.method, route.path] if which == "needed" else ADMIN
+    answer = api.as_(scopes=scope).call(route.method, path(route), raw=None if route.method == "GET" else '{"x": 1}')
+    assert answer.status in {200, 204, 404, 422}
+
+
+@every_route
+@pytest.mark.parametrize("context", [None, {}, {"authorizer": None}, {"authorizer": {"scopes": "admin"}}])
+def test_nobody_is_let_in_without_the_authorizer(api: Api, route: Route, context: object) -> None:
+    answer = api.call(route.method, path(route), raw="{}", requestContext=context)
+    assert (answer.status, answer.code) == (401, "unauthorized")
+
+
+@pytest.mark.parametrize("header", ["x-tenant-id", "x-scopes", "x-user-id", "authorization"])
+def test_headers_say_nothing_about_who_calls(api: Api, header: str) -> None:
+    reader = api.as_(scopes="agents:read")
+    assert reader.post("/agents", {"name": "x"}, headers={header: "admin"}).status == 403
+
+
+def test_scopes_are_words(api: Api) -> None:
+    for scopes in ("agents:readx", "xagents:read", "agents:read,tools:read", "AGENTS:READ", "agents:*"):
+        assert api.as_(scopes=scopes).get("/agents").status == 403

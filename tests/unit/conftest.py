@@ -1,0 +1,200 @@
+"""The platform in one process: a table in moto, a scripted model, tool servers on paper, no network."""
+
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from functools import partial
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import httpx
+import httpx2
+import openai
+import pytest
+from moto import mock_aws
+
+from shared import clock, config
+from shared.clients import aws, http, llm, machines, secrets
+from shared.domain import identities
+from shared.store.table import TenantStore
+from tests.unit.support.faults import Faults
+from tests.unit.support.gateway import Api
+from tests.unit.support.machine import Machine
+from tests.unit.support.model import ScriptedModel
+from tests.unit.support.server import ToolServer
+
+_HERE = Path(__file__).parent
+_ENVIRONMENT = {
+    "AWS_ACCESS_KEY_ID": "testing",
+    "AWS_SECRET_ACCESS_KEY": "aws-secret-of-the-platform",
+    "AWS_DEFAULT_REGION": "eu-central-1",
+    "POWERTOOLS_SERVICE_NAME": "agent-platform",
+    "API_KEY_PEPPER": "pepper" * 6,
+    "OPENAI_API_KEY": "key-of-the-model-provider",
+}
+_table_numbers = count(1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """No unit test opens a socket, except those that say which host they need."""
+    for item in items:
+        if _HERE in item.path.parents and item.get_closest_marker("allow_hosts") is None:
+            item.add_marker(pytest.mark.disable_socket)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def aws_on_paper() -> Iterator[None]:
+    """moto, and one DynamoDB client for all tests: what they share is a client, not a table."""
+    with pytest.MonkeyPatch.context() as patch, mock_aws():
+        for name, value in _ENVIRONMENT.items():
+            patch.setenv(name, value)
+        patch.setenv("TABLE_NAME", "no-table")
+        aws.dynamodb()
+        yield
+
+
+@pytest.fixture
+def setting() -> Iterator[Callable[[str, str | None], None]]:
+    """Sets an environment variable (None removes it), and makes the platform read its settings anew."""
+    with pytest.MonkeyPatch.context() as patch:
+
+        def change(name: str, value: str | None) -> None:
+            if value is None:
+                patch.delenv(name, raising=False)
+            else:
+                patch.setenv(name, value)
+            _forget_settings()
+
+        yield change
+    _forget_settings()
+
+
+def _forget_settings() -> None:
+    for cached in (config.settings, secrets.secret, secrets.model_key, llm._client):
+        cached.cache_clear()
+    identities._remembered.clear()
+
+
+@pytest.fixture
+def table(setting: Callable[[str, str | None], None], monkeypatch: pytest.MonkeyPatch) -> str:
+    """An empty table. Nothing sleeps: back-off is a matter of time, and time is not what these tests wait for."""
+    name = f"table-{next(_table_numbers)}"
+    aws.dynamodb().create_table(
+        TableName=name,
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[
+            {"AttributeName": "pk", "AttributeType": "S"},
+            {"AttributeName": "sk", "AttributeType": "S"},
+        ],
+        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
+    )
+    setting("TABLE_NAME", name)
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+    return name
+
+
+@pytest.fixture
+def api(table: str) -> Api:
+    """The API as the administrator of `tenant_a`."""
+    return Api()
+
+
+@pytest.fixture
+def other(api: Api) -> Api:
+    """The API as the administrator of `tenant_b`, who must never see anything of `tenant_a`."""
+    return api.as_(tenant="tenant_b", user="user_2")
+
+
+@pytest.fixture
+def store(table: str) -> TenantStore:
+    """The store of `tenant_a`."""
+    return TenantStore("tenant_a")
+
+
+@pytest.fixture
+def items(table: str) -> Callable[[], list[dict[str, Any]]]:
+    """Reads the whole table as it is."""
+    return lambda: list(aws.dynamodb().scan(TableName=table)["Items"])
+
+
+@pytest.fixture
+def model(table: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedModel]:
+    """The model provider. The test fails if its script is not followed to the end."""
+    scripted = ScriptedModel()
+    transport = httpx2.MockTransport(scripted.handle)
+    with httpx2.Client(transport=transport) as client:
+        monkeypatch.setattr(openai, "OpenAI", partial(openai.OpenAI, http_client=client))
+        yield scripted
+    scripted.verify()
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ToolServer]:
+    """The servers behind all HTTP tools."""
+    servers = ToolServer()
+    monkeypatch.setattr(http, "transport_factory", lambda call: httpx.MockTransport(servers.handle))
+    yield servers
+    servers.verify()
+
+
+@pytest.fixture
+def machine(table: str, monkeypatch: pytest.MonkeyPatch) -> Machine:
+    """The state machine of the runs."""
+    stand_in = Machine()
+    monkeypatch.setattr(machines, "run_and_wait", stand_in.run_and_wait)
+    return stand_in
+
+
+@pytest.fixture
+def faults(table: str, monkeypatch: pytest.MonkeyPatch) -> Faults:
+    """What happens around the writes from here on."""
+    found = Faults()
+    write = TenantStore.write
+    monkeypatch.setattr(TenantStore, "write", lambda store, *writes: found.around(partial(write, store, *writes)))
+    return found
+
+
+@pytest.fixture
+def travel(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Moves every clock that the platform reads, by seconds, forth or back."""
+    moved = timedelta()
+    wall, steady = time.time, time.monotonic
+
+    class Moved(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> datetime:  # type: ignore[override]
+            return datetime.now(tz) + moved
+
+    def by(seconds: float) -> None:
+        nonlocal moved
+        moved += timedelta(seconds=seconds)
+        monkeypatch.setattr(clock, "datetime", Moved)
+        monkeypatch.setattr(time, "time", lambda: wall() + moved.total_seconds())
+        monkeypatch.setattr(time, "monotonic", lambda: steady() + moved.total_seconds())
+
+    return by
+
+
+class Requests(list[str]):
+    """The names of the DynamoDB requests sent, such as `GetItem`."""
+
+    def of(self, action: Callable[[], Any]) -> list[str]:
+        """The requests that an action takes."""
+        self.clear()
+        action()
+        return list(self)
+
+
+@pytest.fixture
+def requests(table: str) -> Iterator[Requests]:
+    """Counts what goes to DynamoDB, at the last point inside botocore."""
+    sent = Requests()
+
+    def count_one(model: Any, **_: Any) -> None:
+        sent.append(model.name)
+
+    events = aws.dynamodb().meta.events
+    events.register("before-call.dynamodb", count_one)
+    yield sent
+    events.unregister("before-call.dynamodb", count_one)

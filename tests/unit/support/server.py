@@ -1,0 +1,42 @@
+"""The servers of HTTP tools, behind the seam of `shared.clients.http`: all checks of that module stay real."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+
+from shared.clients import http
+
+Reply = Callable[[httpx.Request], httpx.Response]
+
+
+class ToolServer:
+    """Answers every HTTP tool call, `{"ok": true}` unless told otherwise, and remembers the requests."""
+
+    def __init__(self) -> None:
+        self.requests: list[httpx.Request] = []
+        self.replies: list[Reply] = []
+
+    def then(self, reply: Reply | httpx.Response | http.HttpError) -> "ToolServer":
+        """What the next request gets. An error is raised, with its own word on whether anything was sent."""
+
+        def do(request: httpx.Request) -> httpx.Response:
+            if isinstance(reply, http.HttpError):
+                raise reply
+            return reply if isinstance(reply, httpx.Response) else reply(request)
+
+        self.replies.append(do)
+        return self
+
+    def bodies(self) -> list[Any]:
+        return [json.loads(request.content) for request in self.requests]
+
+    def handle(self, request: httpx.Request) -> httpx.Response:
+        """The transport: `httpx.MockTransport(server.handle)`."""
+        self.requests.append(request)
+        return self.replies.pop(0)(request) if self.replies else httpx.Response(200, json={"ok": True})
+
+    def verify(self) -> None:
+        """Every reply was asked for."""
+        assert not self.replies, f"{len(self.replies)} replies were not asked for"
