@@ -4,11 +4,13 @@ import json
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
 from local.runtime import Runtime
+from tests.integration.console import Console
 from tests.integration.neighbours import Neighbours
 
 _NEEDED_PORTS = 3
@@ -72,3 +74,18 @@ def other_api(platform: Runtime) -> Iterator[httpx.Client]:
     """The API as the administrator of ``tenant_b``, who must never see anything of ``tenant_a``."""
     with httpx.Client(base_url=platform.url, headers={"X-API-Key": "tenant_b"}, timeout=35) as client:
         yield client
+
+
+@pytest.fixture
+def console(tmp_path: Path, free_port: Callable[[], int]) -> Iterator[Callable[..., Console]]:
+    port, started = free_port(), []
+
+    def start(**options: Any) -> Console:
+        started.append(Console(**{"data_dir": tmp_path / "data", "port": port, **options}))
+        return started[-1]
+
+    yield start
+    for one in started:
+        if one.process.poll() is None:
+            one.process.terminate()
+        one.process.communicate(timeout=30)

@@ -5,78 +5,50 @@ import json
 import os
 import re
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from tests.integration.console import Console
 from tests.integration.neighbours import Neighbours, asks, says
 
 KEY = {"X-API-Key": "tenant_a"}
 ENDED = {"succeeded", "failed", "timed_out", "cancelled"}
 
 
-class Console:
-    """`python -m local` in a process of its own, started and killed as often as wanted on one data folder."""
+class Platform:
+    """A platform in a process of its own, started and killed as often as wanted on one data folder."""
 
     def __init__(self, folder: Path, port: int, neighbours: Neighbours) -> None:
         self.url = f"http://127.0.0.1:{port}"
-        self._environment = os.environ | {
-            "PORT": str(port),
-            "LOCAL_DATA_DIR": str(folder),
-            "PYTHONUNBUFFERED": "1",
-            "SYNC_WAIT_SECONDS": "2",
-            "CUSTOM_BASE_URL": f"{neighbours.url}/v1",
-            "CUSTOM_API_KEY": "scripted",
-            "TOOL_PRIVATE_HOSTS": f"127.0.0.1:{neighbours.port}",
-        }
-        self.process: subprocess.Popen[str] | None = None
+        self.console: Console
+        self._start = partial(
+            Console,
+            folder,
+            port,
+            SYNC_WAIT_SECONDS="2",
+            CUSTOM_BASE_URL=f"{neighbours.url}/v1",
+            CUSTOM_API_KEY="scripted",
+            TOOL_PRIVATE_HOSTS=f"127.0.0.1:{neighbours.port}",
+        )
 
     def start(self) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "local"], env=self._environment, stdout=subprocess.PIPE, text=True
-        )
-        assert self.process.stdout is not None
-        seen = ""
-        while line := self.process.stdout.readline():
-            seen += line
-            if re.search("Ctrl-C stops it", line):
-                return
-        raise AssertionError(f"the platform did not start:\n{seen}")
-
-    def emulator_pid(self) -> int:
-        assert self.process is not None
-        pid = self.process.pid
-        (child,) = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        return int(child)
+        self.console = self._start()
+        self.console.wait_until_ready()
 
     def kill(self) -> None:
-        """SIGKILL to the host, and wait until the emulator, which saves itself, is gone too."""
-        assert self.process is not None
-        emulator = self.emulator_pid()
-        self.process.send_signal(signal.SIGKILL)
-        self._reap()
-        deadline = time.monotonic() + 20
-        while Path(f"/proc/{emulator}").exists() and time.monotonic() < deadline:
-            time.sleep(0.05)
-        assert not Path(f"/proc/{emulator}").exists()
+        self.console.kill()
 
     def stop(self) -> None:
-        if self.process is not None:
-            self.process.terminate()
-            self._reap()
-
-    def _reap(self) -> None:
-        assert self.process is not None
-        assert self.process.stdout is not None
-        self.process.wait(timeout=30)
-        self.process.stdout.close()
+        if self.console.process.poll() is None:
+            self.console.process.terminate()
+            self.console.ended()
 
     def get(self, path: str) -> Any:
         return httpx.get(self.url + path, headers=KEY, timeout=30).json()
@@ -86,11 +58,11 @@ class Console:
 
 
 @pytest.fixture(scope="module")
-def console(
+def killable(
     tmp_path_factory: pytest.TempPathFactory, free_port: Callable[[], int], neighbours: Neighbours
-) -> Iterator[Console]:
+) -> Iterator[Platform]:
     """One platform for all tests here: each leaves it running, but for the last."""
-    running = Console(tmp_path_factory.mktemp("console"), free_port(), neighbours)
+    running = Platform(tmp_path_factory.mktemp("console"), free_port(), neighbours)
     running.start()
     try:
         yield running
@@ -98,21 +70,21 @@ def console(
         running.stop()
 
 
-def make(console: Console, neighbours: Neighbours, name: str, path: str, *, idempotent: bool) -> None:
+def make(killable: Platform, neighbours: Neighbours, name: str, path: str, *, idempotent: bool) -> None:
     """A tool and an agent whose model calls it once."""
     tool = {"name": name, "endpoint": f"{neighbours.url}{path}", "idempotent": idempotent}
-    tool_id = console.post("/tools", tool).json()["id"]
+    tool_id = killable.post("/tools", tool).json()["id"]
     neighbours.script[name] = [asks((name, {})), says("the end")]
     agent = {"name": name, "model": f"custom:{name}", "tool_ids": [tool_id]}
-    assert console.post("/agents", agent).status_code == 201
+    assert killable.post("/agents", agent).status_code == 201
 
 
-def begin(console: Console, name: str) -> threading.Thread:
+def begin(killable: Platform, name: str) -> threading.Thread:
     """Start a run and let go of it: the platform will be killed under the request."""
 
     def send() -> None:
         with contextlib.suppress(httpx.HTTPError, json.JSONDecodeError):
-            console.post("/runs", {"agent_id": name, "input_message": "go"})
+            killable.post("/runs", {"agent_id": name, "input_message": "go"})
 
     thread = threading.Thread(target=send, daemon=True)
     thread.start()
@@ -126,16 +98,16 @@ def eventually(check: Callable[[], bool], seconds: float = 20) -> None:
         time.sleep(0.05)
 
 
-def ended_run(console: Console, name: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def ended_run(killable: Platform, name: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The only run of an agent, once it has ended, and its events."""
-    agent_id = console.get(f"/agents/{name}")["id"]
+    agent_id = killable.get(f"/agents/{name}")["id"]
 
     def found() -> list[dict[str, Any]]:
-        return [run for run in console.get("/runs") if run["agent_id"] == agent_id]
+        return [run for run in killable.get("/runs") if run["agent_id"] == agent_id]
 
     eventually(lambda: bool(found()) and found()[0]["status"] in ENDED, 40)
     (run,) = found()
-    return run, console.get(f"/runs/{run['id']}/events")
+    return run, killable.get(f"/runs/{run['id']}/events")
 
 
 def ended_once(events: list[dict[str, Any]]) -> bool:
@@ -146,17 +118,17 @@ def ended_once(events: list[dict[str, Any]]) -> bool:
 
 @pytest.mark.parametrize(("idempotent", "calls", "status"), [(False, 1, "unknown"), (True, 2, "succeeded")])
 def test_killed_while_a_tool_is_called(
-    console: Console, neighbours: Neighbours, idempotent: bool, calls: int, status: str
+    killable: Platform, neighbours: Neighbours, idempotent: bool, calls: int, status: str
 ) -> None:
     name = f"gate_{idempotent}".lower()
     path = f"/tool/gate/{name}"
-    make(console, neighbours, name, path, idempotent=idempotent)
-    begin(console, name)
+    make(killable, neighbours, name, path, idempotent=idempotent)
+    begin(killable, name)
     eventually(lambda: neighbours.calls(path) == 1)
-    console.kill()
+    killable.kill()
     neighbours.gates[path].set()
-    console.start()
-    run, events = ended_run(console, name)
+    killable.start()
+    run, events = ended_run(killable, name)
     assert ended_once(events)
     assert (run["status"], run["output_message"]) == ("succeeded", "the end")
     assert [called["status"] for called in run["tools_called"]] == [status]
@@ -165,50 +137,51 @@ def test_killed_while_a_tool_is_called(
     assert keys == {f"{run['id']}:call_1"}
 
 
-def test_killed_while_the_model_thinks(console: Console, neighbours: Neighbours) -> None:
+def test_killed_while_the_model_thinks(killable: Platform, neighbours: Neighbours) -> None:
     before = neighbours.calls("/v1/chat/completions")
     neighbours.script["thinker"] = [says("lost", delay=3), says("found")]
-    assert console.post("/agents", {"name": "thinker", "model": "custom:thinker"}).status_code == 201
-    begin(console, "thinker")
+    assert killable.post("/agents", {"name": "thinker", "model": "custom:thinker"}).status_code == 201
+    begin(killable, "thinker")
     eventually(lambda: neighbours.calls("/v1/chat/completions") == before + 1)
-    console.kill()
-    console.start()
-    run, events = ended_run(console, "thinker")
+    killable.kill()
+    killable.start()
+    run, events = ended_run(killable, "thinker")
     assert ended_once(events)
     assert (run["status"], run["output_message"]) == ("succeeded", "found")
 
 
-def test_killed_again_and_again_at_any_moment(console: Console, neighbours: Neighbours) -> None:
+def test_killed_again_and_again_at_any_moment(killable: Platform, neighbours: Neighbours) -> None:
     """Whatever was written when the host died: every run ends once, with whole numbers and no second call."""
     path = "/tool/echo"
     for n in range(3):
         name = f"victim_{n}"
-        make(console, neighbours, name, path, idempotent=False)
+        make(killable, neighbours, name, path, idempotent=False)
         before = neighbours.calls(path)
-        begin(console, name)
+        begin(killable, name)
         time.sleep(0.02 + 0.03 * n)
-        console.kill()
-        console.start()
-        eventually(lambda: all(run["status"] in ENDED for run in console.get("/runs")), 40)
+        killable.kill()
+        killable.start()
+        eventually(lambda: all(run["status"] in ENDED for run in killable.get("/runs")), 40)
         assert neighbours.calls(path) - before <= 1
-    for run in console.get("/runs"):
-        assert ended_once(console.get(f"/runs/{run['id']}/events"))
+    for run in killable.get("/runs"):
+        assert ended_once(killable.get(f"/runs/{run['id']}/events"))
 
 
-def test_a_run_that_takes_longer_than_we_wait_goes_on(console: Console, neighbours: Neighbours) -> None:
+def test_a_run_that_takes_longer_than_we_wait_goes_on(killable: Platform, neighbours: Neighbours) -> None:
     neighbours.script["slow"] = [says("at last", delay=3.5)]
-    assert console.post("/agents", {"name": "slow", "model": "custom:slow"}).status_code == 201
+    assert killable.post("/agents", {"name": "slow", "model": "custom:slow"}).status_code == 201
     begun = time.monotonic()
-    answer = console.post("/runs", {"agent_id": "slow", "input_message": "go"})
+    answer = killable.post("/runs", {"agent_id": "slow", "input_message": "go"})
     assert time.monotonic() - begun < 3.4
     assert answer.status_code == 202
     assert answer.json()["status"] == "running"
     location = answer.headers["Location"]
-    eventually(lambda: console.get(location)["status"] == "succeeded", 10)
-    assert console.get(location)["output_message"] == "at last"
+    eventually(lambda: killable.get(location)["status"] == "succeeded", 10)
+    assert killable.get(location)["output_message"] == "at last"
 
 
-def test_a_dead_emulator_is_one_clear_line(console: Console) -> None:
-    os.kill(console.emulator_pid(), signal.SIGKILL)
-    assert console.process is not None
-    assert console.process.wait(timeout=20) != 0
+def test_a_dead_emulator_is_one_clear_line(killable: Platform) -> None:
+    os.kill(killable.console.emulator(), signal.SIGKILL)
+    code, errors = killable.console.ended()
+    assert code == 1
+    assert re.fullmatch(r"error: .*emulator.*\n", errors), errors
