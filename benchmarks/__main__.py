@@ -14,7 +14,7 @@ from benchmarks import latency
 from benchmarks.platform import running
 
 ROOT = Path(__file__).parent.parent
-_STEPS = 8
+_STEPS = 9
 
 
 def main() -> None:
@@ -62,7 +62,8 @@ def _page(results: dict[str, Any]) -> str:
         "Written by `make bench`; do not edit. Method: `python -m local` in a process of its own with an empty data",
         "folder; clients are threads of another process, each with one keep-alive connection; model and tool answer at",
         "once; 10 requests of warm-up, then the number given. Percentiles over all requests of a row. Client, platform",
-        "and emulator share the machine's cores, so times move with the machine; ratios move less.",
+        "and emulator share the machine's cores, so times move with the machine; compare them with the first row: the",
+        "calls of a one-tool run, in the same minutes, without a platform.",
         "",
         f"{results['date']}, {results['machine']}; {versions}.",
         f"Process start to serving: {results['start_seconds']} s. Memory after the measurements (PSS, platform and",

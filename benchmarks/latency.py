@@ -4,17 +4,22 @@ The model and the tool answer at once (the local stand-ins), so what is measured
 """
 
 import itertools
+import json
 import statistics
 import threading
 import time
+import urllib.request
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
+
+import openai
 
 from benchmarks.platform import Client, Platform
 
 Operation = Callable[[Client], object]
 WARM_UP = 10
+FLOOR = "no platform: 2 openai calls, 1 tool call"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +42,27 @@ def measure(platform: Platform, requests: int, progress: Callable[[str], None]) 
         requests: per operation and number of clients; runs take a fifth of it.
         progress: called with the name of what was measured.
     """
-    results: list[dict[str, Any]] = []
+    results = [asdict(_measure(platform, FLOOR, _floor(platform), 1, max(20, requests // 5)))]
+    progress(FLOOR)
     for name, operation in _operations(platform).items():
         for clients in (1, 16):
             wanted = max(20, requests // 5 if name.startswith("POST /runs") else requests)
             results.append(asdict(_measure(platform, name, operation, clients, wanted)))
             progress(f"{name}, {clients} clients")
     return results
+
+
+def _floor(platform: Platform) -> Operation:
+    """What a one-tool run costs a program that keeps nothing: two calls of the SDK and one of the tool."""
+    model = openai.OpenAI(base_url=f"{platform.tools_url}/v1", api_key="offline", max_retries=0)
+    tool = urllib.request.Request(f"{platform.tools_url}/echo", json.dumps({"text": "hello"}).encode())
+
+    def loop(_client: Client) -> None:
+        for _ in range(2):
+            model.chat.completions.create(model="gpt-4o-mini", messages=[{"role": "user", "content": "hello"}])
+        urllib.request.urlopen(tool).read()
+
+    return loop
 
 
 def _operations(platform: Platform) -> dict[str, Operation]:

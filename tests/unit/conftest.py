@@ -49,9 +49,18 @@ def aws_on_paper() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch, mock_aws():
         for name, value in _ENVIRONMENT.items():
             patch.setenv(name, value)
+        patch.delenv("AWS_ENDPOINT_URL", raising=False)
         patch.setenv("TABLE_NAME", "no-table")
-        aws.dynamodb()
+        _forget_clients()
         yield
+    _forget_clients()
+
+
+def _forget_clients() -> None:
+    """Clients of other tests in this process go elsewhere."""
+    _forget_settings()
+    for client in (aws.dynamodb, aws.stepfunctions, aws.secretsmanager):
+        client.cache_clear()
 
 
 @pytest.fixture
@@ -77,7 +86,7 @@ def _forget_settings() -> None:
 
 
 @pytest.fixture
-def table(setting: Callable[[str, str | None], None], monkeypatch: pytest.MonkeyPatch) -> str:
+def table(setting: Callable[[str, str | None], None], monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """An empty table. Nothing sleeps: back-off is a matter of time, and time is not what these tests wait for."""
     name = f"table-{next(_table_numbers)}"
     aws.dynamodb().create_table(
@@ -91,7 +100,9 @@ def table(setting: Callable[[str, str | None], None], monkeypatch: pytest.Monkey
     )
     setting("TABLE_NAME", name)
     monkeypatch.setattr(time, "sleep", lambda seconds: None)
-    return name
+    yield name
+    # For each transaction moto copies all tables that there are.
+    aws.dynamodb().delete_table(TableName=name)
 
 
 @pytest.fixture

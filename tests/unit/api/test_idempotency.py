@@ -249,9 +249,7 @@ def test_one_of_two_takes_over_from_the_dead(api: Api, faults: Faults, travel: T
     assert len(api.get("/agents").json) == 1
 
 
-def test_slow_request_that_was_taken_over(
-    api: Api, faults: Faults, travel: Travel, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_slow_request_that_was_taken_over(api: Api, faults: Faults, travel: Travel) -> None:
     """It was thought dead and was not: both have one effect, and the answer kept is the one of who took over."""
     seen: list[Answer] = []
 

@@ -20,6 +20,8 @@ def _config(**options: Any) -> Config:
         inject_host_prefix=settings().aws_endpoint is None,
         # Every request is built by our own code, in few places; checking each against the model costs time.
         parameter_validation=False,
+        # Without a name of our own botocore puts one together anew for every request, a tenth of its time.
+        user_agent="agent-platform",
         max_pool_connections=64,
         **options,
     )
