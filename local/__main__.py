@@ -24,7 +24,8 @@ _WATCH_SECONDS = 0.5
 def main() -> int:
     """Run until Ctrl-C or SIGTERM; the exit code says whether something went wrong."""
     begun = time.monotonic()
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    # SIGINT too: a shell that starts us in the background has it ignored.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         # Ignored from the start means nohup: the closed terminal is no reason to stop.
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _interrupt)

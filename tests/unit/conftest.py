@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from functools import partial
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,8 @@ import httpx2
 import openai
 import pytest
 from moto import mock_aws
+from moto.backends import get_backend
+from moto.core import DEFAULT_ACCOUNT_ID
 
 from shared import clock, config
 from shared.clients import aws, http, llm, machines, secrets
@@ -25,7 +26,9 @@ from tests.unit.support.model import ScriptedModel
 from tests.unit.support.server import ToolServer
 
 _HERE = Path(__file__).parent
+_TABLE = "table"
 _ENVIRONMENT = {
+    "TABLE_NAME": _TABLE,
     "AWS_ACCESS_KEY_ID": "testing",
     "AWS_SECRET_ACCESS_KEY": "aws-secret-of-the-platform",
     "AWS_DEFAULT_REGION": "eu-central-1",
@@ -33,7 +36,6 @@ _ENVIRONMENT = {
     "API_KEY_PEPPER": "pepper" * 6,
     "OPENAI_API_KEY": "key-of-the-model-provider",
 }
-_table_numbers = count(1)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -45,13 +47,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def aws_on_paper() -> Iterator[None]:
-    """moto, and one DynamoDB client for all tests: what they share is a client, not a table."""
+    """moto, with one client and one table that each test finds empty: making them costs more than most tests."""
     with pytest.MonkeyPatch.context() as patch, mock_aws():
         for name, value in _ENVIRONMENT.items():
             patch.setenv(name, value)
         patch.delenv("AWS_ENDPOINT_URL", raising=False)
-        patch.setenv("TABLE_NAME", "no-table")
         _forget_clients()
+        aws.dynamodb().create_table(
+            TableName=_TABLE,
+            BillingMode="PAY_PER_REQUEST",
+            AttributeDefinitions=[
+                {"AttributeName": "pk", "AttributeType": "S"},
+                {"AttributeName": "sk", "AttributeType": "S"},
+            ],
+            KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
+        )
         yield
     _forget_clients()
 
@@ -86,23 +96,12 @@ def _forget_settings() -> None:
 
 
 @pytest.fixture
-def table(setting: Callable[[str, str | None], None], monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def table(setting: Callable[[str, str | None], None], monkeypatch: pytest.MonkeyPatch) -> str:
     """An empty table. Nothing sleeps: back-off is a matter of time, and time is not what these tests wait for."""
-    name = f"table-{next(_table_numbers)}"
-    aws.dynamodb().create_table(
-        TableName=name,
-        BillingMode="PAY_PER_REQUEST",
-        AttributeDefinitions=[
-            {"AttributeName": "pk", "AttributeType": "S"},
-            {"AttributeName": "sk", "AttributeType": "S"},
-        ],
-        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
-    )
-    setting("TABLE_NAME", name)
+    moto_tables = get_backend("dynamodb")[DEFAULT_ACCOUNT_ID][_ENVIRONMENT["AWS_DEFAULT_REGION"]].tables
+    moto_tables[_TABLE].items.clear()
     monkeypatch.setattr(time, "sleep", lambda seconds: None)
-    yield name
-    # For each transaction moto copies all tables that there are.
-    aws.dynamodb().delete_table(TableName=name)
+    return _TABLE
 
 
 @pytest.fixture

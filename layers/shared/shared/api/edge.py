@@ -6,6 +6,7 @@ Here, once: trace id, log context, bad bodies, idempotency, and errors become HT
 import json
 import re
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 from urllib.parse import quote, unquote
 
@@ -18,7 +19,7 @@ from aws_lambda_powertools.event_handler.openapi.exceptions import (
 
 from shared import json_text
 from shared.api import idempotency
-from shared.api.caller import Permission, check, identify
+from shared.api.caller import Caller, Permission, check, identify
 from shared.errors import BadRequest, NotFound, PayloadTooLarge, PlatformError, TableBusy, Unavailable, Unprocessable
 from shared.store.ids import new_id
 from shared.telemetry import clear_log_context, log_context, logger
@@ -43,7 +44,6 @@ def edge(app: APIGatewayRestResolver) -> Handler:
         if any(problem["loc"][:1] == ("response",) for problem in problems):
             # Powertools raises the same error for an answer of ours that breaks its own schema.
             raise TypeError("the handler's answer does not fit its declared type") from error
-        _check_permission_first(app)
         return _response(_invalid_input(error), app.context["trace_id"])
 
     register: Any = app.exception_handler
@@ -73,10 +73,11 @@ def edge(app: APIGatewayRestResolver) -> Handler:
 
 
 def _answer(app: APIGatewayRestResolver, event: dict[str, Any], context: Any, trace_id: str) -> dict[str, Any]:
-    _check_body(event)
     event = event | {"path": _path(event)}
     caller = identify(event, trace_id)
     log_context(tenant_id=caller.tenant_id, user_id=caller.user_id)
+    _check_permission(app, event, caller)
+    _check_body(event)
     header = _header(event, "idempotency-key")
     if event["httpMethod"] != "POST" or header is None:
         app.context["trace_id"] = trace_id
@@ -149,14 +150,24 @@ def _without(headers: dict[str, str], name: str) -> dict[str, str]:
     return {key: value for key, value in headers.items() if key.lower() != name}
 
 
-def _check_permission_first(app: APIGatewayRestResolver) -> None:
-    """Powertools validates before it resolves dependencies; who may not call at all must not learn the schema."""
-    event = app.current_event.raw_event
-    for annotation in get_type_hints(app.context["_route"].func, include_extras=True).values():
-        if get_origin(annotation) is Annotated:
-            for mark in get_args(annotation)[1:]:
-                if isinstance(mark, Permission):
-                    check(identify(event, app.context["trace_id"]).scopes, mark.scope)
+def _check_permission(app: APIGatewayRestResolver, event: dict[str, Any], caller: Caller) -> None:
+    """Refuse who lacks the route's scope before anything else is looked at.
+
+    Powertools resolves dependencies after it has validated the body, and an idempotent replay resolves none.
+    """
+    for route in (*app._static_routes, *app._dynamic_routes):
+        if route.method == event["httpMethod"] and route.rule.match(event["path"]):
+            for scope in _scopes(route.func):
+                check(caller.scopes, scope)
+            return
+
+
+@cache
+def _scopes(function: Callable[..., Any]) -> tuple[str, ...]:
+    """What a route's handler demands by `allowed(...)`."""
+    hints = get_type_hints(function, include_extras=True).values()
+    marks = [mark for hint in hints if get_origin(hint) is Annotated for mark in get_args(hint)[1:]]
+    return tuple(mark.scope for mark in marks if isinstance(mark, Permission))
 
 
 def _invalid_input(error: RequestValidationError | RequestUnsupportedContentType) -> PlatformError:
