@@ -17,8 +17,8 @@ $(READY): pyproject.toml uv.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed (PYTHON=...)."; exit 1; }
 	@test -x $(BIN)/python || { echo "==> Making .venv"; $(PYTHON) -m venv .venv; }
 	@test -x $(BIN)/uv || { echo "==> Installing uv"; $(BIN)/python -m pip install --quiet --disable-pip-version-check uv; }
-	@echo "==> Installing the locked packages (about 15 s the first time)"
-	@$(BIN)/uv sync --frozen --quiet
+	@echo "==> Installing the locked packages (about half a minute the first time)"
+	@$(BIN)/uv sync --frozen --quiet --compile-bytecode
 	@touch $@
 
 run: $(READY) ## Start the platform on this machine and print a URL, a key and a curl line

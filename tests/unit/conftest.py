@@ -13,7 +13,7 @@ import openai
 import pytest
 from moto import mock_aws
 from moto.backends import get_backend
-from moto.core import DEFAULT_ACCOUNT_ID
+from moto.core.models import DEFAULT_ACCOUNT_ID
 
 from shared import clock, config
 from shared.clients import aws, http, llm, machines, secrets

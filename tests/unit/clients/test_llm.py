@@ -1,9 +1,18 @@
 """The client of the model: one for each provider, without retries of its own."""
 
 from collections.abc import Callable
+from typing import Any
+
+import pytest
 
 from shared.clients import llm
-from tests.unit.support.model import ScriptedModel
+from shared.errors import ModelRejected, ModelUnavailable
+from tests.unit.support.model import ScriptedModel, completion
+
+
+def message(**fields: Any) -> dict[str, Any]:
+    """A completion whose message is this."""
+    return completion(None, choices=[{"index": 0, "message": fields}])
 
 
 def ask(**changed: object) -> llm.Reply:
@@ -38,3 +47,77 @@ def test_provider_is_asked_where_the_setting_says(
     model.says("ok")
     ask()
     assert model.urls == ["https://proxy.example/v2/chat/completions"]
+
+
+@pytest.mark.parametrize("status", [408, 409, 425, 429, 500, 502, 503, 529])
+def test_failures_in_passing(model: ScriptedModel, status: int) -> None:
+    model.fails(status)
+    with pytest.raises(ModelUnavailable):
+        ask()
+
+
+@pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 405, 410, 413, 415, 422, 451])
+def test_refusals(model: ScriptedModel, status: int) -> None:
+    model.fails(status)
+    with pytest.raises(ModelRejected):
+        ask()
+
+
+@pytest.mark.parametrize("body", ["", "no", [], {}, {"error": None}, {"error": "no"}, {"error": {"message": None}}])
+def test_refusals_of_any_form(model: ScriptedModel, body: Any) -> None:
+    model.answers(body, 400)
+    with pytest.raises(ModelRejected):
+        ask()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "<html>busy</html>",
+        "",
+        "[]",
+        [],
+        {},
+        {"error": "no"},
+        completion(None, choices=None),
+        completion(None, choices=[]),
+        completion(None, choices="x"),
+        completion(None, choices={"0": {}}),
+        completion(None, choices=[None]),
+        completion(None, choices=[{"index": 0}]),
+        completion(None, choices=[{"index": 0, "message": None}]),
+        message(content={"text": "x"}),
+        message(content=["x"]),
+        message(content=7),
+        message(tool_calls="x"),
+        message(tool_calls=[None]),
+        message(tool_calls=[{"type": "function"}]),
+        message(tool_calls=[{"id": "c1", "type": "function", "function": None}]),
+        message(tool_calls=[{"id": "c1", "type": "function", "function": {"name": "echo", "arguments": {"a": 1}}}]),
+        message(tool_calls=[{"id": 7, "type": "function", "function": {"name": "echo", "arguments": "{}"}}]),
+    ],
+)
+def test_answers_that_are_no_completion(model: ScriptedModel, body: Any) -> None:
+    model.answers(body)
+    with pytest.raises(ModelUnavailable):
+        ask()
+
+
+@pytest.mark.parametrize(
+    ("usage", "counted"),
+    [
+        (None, (None, None)),
+        ({}, (None, None)),
+        ("many", (None, None)),
+        ({"prompt_tokens": 10, "completion_tokens": None}, (10, None)),
+        ({"prompt_tokens": None, "completion_tokens": 5}, (None, 5)),
+        ({"prompt_tokens": "10", "completion_tokens": "5"}, (None, None)),
+        ({"prompt_tokens": -1, "completion_tokens": 5}, (None, 5)),
+        ({"prompt_tokens": 1.5, "completion_tokens": True}, (None, None)),
+        ({"prompt_tokens": {"a": 1}, "completion_tokens": [5]}, (None, None)),
+    ],
+)
+def test_counts_are_numbers_or_none(model: ScriptedModel, usage: Any, counted: tuple[int | None, int | None]) -> None:
+    model.answers(completion("ok") | {"usage": usage})
+    reply = ask()
+    assert (reply.prompt_tokens, reply.completion_tokens) == counted

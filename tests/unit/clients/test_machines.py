@@ -19,7 +19,6 @@ POINTER = {"tenant_id": "tenant_a", "run_id": "run-1"}
 def answers(monkeypatch: pytest.MonkeyPatch, setting: Callable[[str, str], None]) -> Callable[[Any], list[Any]]:
     """Makes Step Functions answer like this; gives the list of what it was sent."""
     setting("RUN_SYNC_MACHINE", "arn:machine")
-    setting("TABLE_NAME", "t")
 
     def answering(answer: Any) -> list[Any]:
         sent: list[Any] = []

@@ -158,7 +158,7 @@ def test_forged_keys_are_never_accepted(api: Api, requests: Requests) -> None:
 def test_forged_keys_with_a_checksum_are_never_accepted(api: Api, requests: Requests) -> None:
     key = make(api)["key"]
     start = key[: -len("_".join(key.split("_")[3:]))]
-    for n in range(200):
+    for n in range(50):
         body = start + f"{n:032d}"
         forged = f"{body}_{api_keys.checksum(body)}"
         assert requests.of(partial(authorize, forged)) == ["GetItem"]

@@ -20,17 +20,28 @@ def bind(api: Api, tool_id: str, **binding: Any) -> None:
     assert api.post(f"/agents/support/tools/{tool_id}", binding).status in {200, 201}
 
 
-def run_tool(api: Api, model: ScriptedModel, name: str, arguments: Any = None) -> tuple[dict[str, Any], str]:
-    """A run with one call of a tool: the event that ended the call, and what the model was told."""
-    model.asks(call(name, arguments, id="c1")).says("done")
+def run_tools(api: Api, model: ScriptedModel, *calls: dict[str, Any]) -> tuple[list[dict[str, Any]], list[str]]:
+    """A run with these calls: the events that ended them, and what the model was told, in the order asked."""
+    model.requests.clear()
+    model.asks(*calls).says("done")
     run = runs.start(api)
     assert (run["status"], run["output_message"]) == ("succeeded", "done")
     events = runs.events(api, run["id"])
-    (ended,) = runs.named(events, "tool.completed") + runs.named(events, "tool.error")
-    (called,) = run["tools_called"]
-    assert called["status"] == ended.get("status", "succeeded")
-    assert called["duration_ms"] == ended["duration_ms"] >= 0
-    return ended, model.requests[1]["messages"][-1]["content"]
+    ended = {
+        data["tool_call_id"]: data for name in ("tool.completed", "tool.error") for data in runs.named(events, name)
+    }
+    for called in run["tools_called"]:
+        data = ended[called["tool_call_id"]]
+        assert called["status"] == data.get("status", "succeeded")
+        assert called["duration_ms"] == data["duration_ms"] >= 0
+    told = [message["content"] for message in model.requests[1]["messages"] if message["role"] == "tool"]
+    return [ended[asked["id"]] for asked in calls], told
+
+
+def run_tool(api: Api, model: ScriptedModel, name: str, arguments: Any = None) -> tuple[dict[str, Any], str]:
+    """A run with one call: the event that ended it, and what the model was told."""
+    (ended,), (told,) = run_tools(api, model, call(name, arguments, id="c1"))
+    return ended, told
 
 
 def failure(api: Api, model: ScriptedModel, name: str, arguments: Any = None) -> str:
@@ -57,9 +68,11 @@ def test_internal_tool_that_the_platform_does_not_have(api: Api, model: Scripted
     assert failure(api, model, "teleport") == "not_implemented"
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
+def test_arguments_that_do_not_fit(api: Api, model: ScriptedModel, server: ToolServer) -> None:
+    """They are refused, nothing is sent, and whatever they hold, the run can still be read and listed."""
+    schema = {"type": "object", "properties": {"sku": {"type": "string"}}, "required": ["sku"]}
+    runs.agent(api, runs.webhook(api, input_schema=schema))
+    hostile = [
         "{",
         "[]",
         "7",
@@ -73,13 +86,10 @@ def test_internal_tool_that_the_platform_does_not_have(api: Api, model: Scripted
         '{"sku": ' + "[" * 50_000,
         "{}",
         '{"sku": 7}',
-    ],
-)
-def test_arguments_that_do_not_fit(api: Api, model: ScriptedModel, server: ToolServer, arguments: str) -> None:
-    """They are refused, nothing is sent, and whatever they hold, the run can still be read and listed."""
-    schema = {"type": "object", "properties": {"sku": {"type": "string"}}, "required": ["sku"]}
-    runs.agent(api, runs.webhook(api, input_schema=schema))
-    assert failure(api, model, "lookup", arguments) == "invalid_arguments"
+    ]
+    ended, told = run_tools(api, model, *(call("lookup", text, id=f"c{n}") for n, text in enumerate(hostile)))
+    assert [data.get("code") for data in ended] == ["invalid_arguments"] * len(hostile)
+    assert told == [f"Error (invalid_arguments): {data['error']}" for data in ended]
     assert server.requests == []
     assert [run["status"] for run in api.get("/runs").json] == ["succeeded"]
 
@@ -100,26 +110,26 @@ def test_webhook_named_like_an_internal_tool_has_its_own_schema(
     assert model.requests[0]["tools"][0]["function"]["parameters"] == {"type": "object", "properties": {}}
 
 
-@pytest.mark.parametrize("status", [400, 401, 404, 409, 422, 500, 503])
-def test_error_of_the_server_goes_to_the_model(api: Api, model: ScriptedModel, server: ToolServer, status: int) -> None:
+def test_error_of_the_server_goes_to_the_model(api: Api, model: ScriptedModel, server: ToolServer) -> None:
     runs.agent(api, runs.webhook(api))
-    server.then(httpx.Response(status, text="no tea today"))
-    ended, told = run_tool(api, model, "lookup")
-    assert ended["code"] == f"http_{status}"
-    assert told == f"Error (http_{status}): The tool answered {status}: no tea today"
-    assert len(server.requests) == 1
+    statuses = [400, 401, 404, 409, 422, 429, 500, 503]
+    for status in statuses:
+        server.then(httpx.Response(status, text="no tea today"))
+    ended, told = run_tools(api, model, *(call("lookup", id=f"c{status}") for status in statuses))
+    assert [data["code"] for data in ended] == [f"http_{status}" for status in statuses]
+    assert told[0] == "Error (http_400): The tool answered 400: no tea today"
+    assert len(server.requests) == len(statuses)
 
 
-@pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504])
-def test_idempotent_tool_is_called_again_under_the_same_key(
-    api: Api, model: ScriptedModel, server: ToolServer, status: int
-) -> None:
+def test_idempotent_tool_is_called_again_under_the_same_key(api: Api, model: ScriptedModel, server: ToolServer) -> None:
     runs.agent(api, runs.webhook(api, idempotent=True))
-    server.then(httpx.Response(status)).then(httpx.Response(200, text="tea"))
-    ended, told = run_tool(api, model, "lookup")
-    assert told == ended["output"] == "tea"
-    assert len({request.headers["idempotency-key"] for request in server.requests}) == 1
-    assert len(server.requests) == 2
+    statuses = [408, 425, 429, 500, 502, 503, 504]
+    for status in statuses:
+        server.then(httpx.Response(status)).then(httpx.Response(200, text="tea"))
+    ended, told = run_tools(api, model, *(call("lookup", id=f"c{status}") for status in statuses))
+    assert told == [data["output"] for data in ended] == ["tea"] * len(statuses)
+    keys = [request.headers["idempotency-key"].rpartition(":")[2] for request in server.requests]
+    assert keys == [f"c{status}" for status in statuses for _ in range(2)]
 
 
 def test_idempotent_tool_is_not_called_for_ever(api: Api, model: ScriptedModel, server: ToolServer) -> None:
@@ -138,43 +148,37 @@ def test_attempts_are_a_setting(
     assert failure(api, model, "lookup") == "http_503"
 
 
-@pytest.mark.parametrize("error", [http.ConnectFailed("x"), http.HttpTimeout("x"), http.ProtocolFailed("x")])
-def test_any_tool_is_called_again_if_nothing_was_sent(
-    api: Api, model: ScriptedModel, server: ToolServer, error: http.HttpError
-) -> None:
+def test_any_tool_is_called_again_if_nothing_was_sent(api: Api, model: ScriptedModel, server: ToolServer) -> None:
     runs.agent(api, runs.webhook(api))
-    server.then(error)
-    ended, _ = run_tool(api, model, "lookup")
-    assert ended["output"] == '{"ok":true}'
-    assert len(server.requests) == 2
+    errors = [http.ConnectFailed("x"), http.HttpTimeout("x"), http.ProtocolFailed("x")]
+    for error in errors:
+        server.then(error).then(httpx.Response(200, text="tea"))
+    ended, _ = run_tools(api, model, *(call("lookup", id=error.code) for error in errors))
+    assert [data["output"] for data in ended] == ["tea"] * 3
 
 
-@pytest.mark.parametrize(
-    "error", [http.HttpTimeout("x", sent=True), http.ProtocolFailed("x", sent=True), http.ConnectFailed("x", sent=True)]
-)
 def test_only_an_idempotent_tool_is_called_again_after_something_was_sent(
-    api: Api, model: ScriptedModel, server: ToolServer, error: http.HttpError
+    api: Api, model: ScriptedModel, server: ToolServer
 ) -> None:
-    plain, idempotent = runs.webhook(api), runs.webhook(api, "again", idempotent=True)
-    runs.agent(api, plain, idempotent)
-    server.then(error)
-    assert failure(api, model, "lookup") == error.code
-    assert len(server.requests) == 1
-    model.requests.clear()
-    server.then(error)
-    ended, _ = run_tool(api, model, "again")
-    assert ended["output"] == '{"ok":true}'
-    assert len(server.requests) == 3
+    runs.agent(api, runs.webhook(api), runs.webhook(api, "again", idempotent=True))
+    errors = [http.HttpTimeout("x", sent=True), http.ProtocolFailed("x", sent=True), http.ConnectFailed("x", sent=True)]
+    for error in errors:
+        server.then(error)
+    ended, _ = run_tools(api, model, *(call("lookup", id=error.code) for error in errors))
+    assert [data["code"] for data in ended] == [error.code for error in errors]
+    for error in errors:
+        server.then(error).then(httpx.Response(200, text="tea"))
+    ended, _ = run_tools(api, model, *(call("again", id=error.code) for error in errors))
+    assert [data["output"] for data in ended] == ["tea"] * 3
 
 
-@pytest.mark.parametrize("error", [http.AddressBlocked("x"), http.RequestInvalid("x"), http.AnswerTooLarge("x")])
-def test_what_cannot_get_better_is_not_tried_again(
-    api: Api, model: ScriptedModel, server: ToolServer, error: http.HttpError
-) -> None:
+def test_what_cannot_get_better_is_not_tried_again(api: Api, model: ScriptedModel, server: ToolServer) -> None:
     runs.agent(api, runs.webhook(api, idempotent=True))
-    server.then(error)
-    assert failure(api, model, "lookup") == error.code
-    assert len(server.requests) == 1
+    errors = [http.AddressBlocked("x"), http.RequestInvalid("x"), http.AnswerTooLarge("x")]
+    for error in errors:
+        server.then(error)
+    ended, _ = run_tools(api, model, *(call("lookup", id=error.code) for error in errors))
+    assert [data["code"] for data in ended] == [error.code for error in errors]
 
 
 def test_redirect_is_an_error(api: Api, model: ScriptedModel, server: ToolServer) -> None:
@@ -183,12 +187,14 @@ def test_redirect_is_an_error(api: Api, model: ScriptedModel, server: ToolServer
     assert failure(api, model, "lookup") == "redirect_refused"
 
 
-@pytest.mark.parametrize("content", [b"x" * 100_001, b"\x00" * 90_000, b"\xff" * 50_000])
-def test_answer_that_is_too_large(api: Api, model: ScriptedModel, server: ToolServer, content: bytes) -> None:
+def test_answer_that_is_too_large(api: Api, model: ScriptedModel, server: ToolServer) -> None:
     """Counted as the table keeps it: a control character takes six bytes, a broken one three."""
     runs.agent(api, runs.webhook(api))
-    server.then(httpx.Response(200, content=content))
-    assert failure(api, model, "lookup") == "answer_too_large"
+    contents = [b"x" * 100_001, b"\x00" * 90_000, b"\xff" * 50_000]
+    for content in contents:
+        server.then(httpx.Response(200, content=content))
+    ended, _ = run_tools(api, model, *(call("lookup", id=f"c{n}") for n in range(len(contents))))
+    assert [data["code"] for data in ended] == ["answer_too_large"] * len(contents)
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH"])
@@ -218,7 +224,6 @@ def test_tools_own_host_is_allowed_only_if_no_domain_is_named(
     assert failure(api, model, "lookup") == "host_not_allowed"
     assert server.requests == []
     bind(api, tool_id, allowed_domains=["other.example", "Tools.Example."])
-    model.requests.clear()
     run_tool(api, model, "lookup")
     assert len(server.requests) == 1
 
@@ -232,24 +237,20 @@ def test_own_host_is_allowed_however_it_is_spelt(
     assert [request.url.host for request in server.requests] == ["tools.example"]
 
 
-@pytest.mark.parametrize(
-    ("url", "code"),
-    [
-        ("https://sub.docs.example/", "host_not_allowed"),
-        ("https://docs.example.evil.example/", "host_not_allowed"),
-        ("https://docs.example@evil.example/", "url_invalid"),
-        ("file:///etc/passwd", "url_invalid"),
-        ("docs.example", "url_invalid"),
-        ("", "url_invalid"),
-    ],
-)
-def test_http_get_goes_to_allowed_domains_only(
-    api: Api, model: ScriptedModel, server: ToolServer, url: str, code: str
-) -> None:
+def test_http_get_goes_to_allowed_domains_only(api: Api, model: ScriptedModel, server: ToolServer) -> None:
     tool_id = runs.internal(api, "http_get")
     runs.agent(api)
     bind(api, tool_id, allowed_domains=["docs.example"])
-    assert failure(api, model, "http_get", {"url": url}) == code
+    refused = {
+        "https://sub.docs.example/": "host_not_allowed",
+        "https://docs.example.evil.example/": "host_not_allowed",
+        "https://docs.example@evil.example/": "url_invalid",
+        "file:///etc/passwd": "url_invalid",
+        "docs.example": "url_invalid",
+        "": "url_invalid",
+    }
+    ended, _ = run_tools(api, model, *(call("http_get", {"url": url}, id=f"c{n}") for n, url in enumerate(refused)))
+    assert [data["code"] for data in ended] == list(refused.values())
     assert server.requests == []
 
 
@@ -287,7 +288,6 @@ def test_write_binding_needs_a_caller_who_may_write(api: Api, model: ScriptedMod
     reader = api.as_(scopes="runs:execute runs:read")
     assert failure(reader, model, "lookup") == "permission_denied"
     assert server.requests == []
-    model.requests.clear()
     run_tool(reader.as_(scopes="runs:execute runs:read tools:write"), model, "lookup")
     assert len(server.requests) == 1
 
@@ -308,7 +308,6 @@ def test_call_has_the_time_of_its_binding(
     for timeout_ms in (1_234, 60_000):
         bind(api, tool_id, timeout_ms=timeout_ms)
         run_tool(api, model, "lookup")
-        model.requests.clear()
     model.asks(call("lookup", {}, id="c1")).says("done")
     runs.start(api, limits={"max_seconds": 20})
     assert 1_000 < given[0] <= 1_234
