@@ -24,11 +24,13 @@ _WATCH_SECONDS = 0.5
 def main() -> int:
     """Run until Ctrl-C or SIGTERM; the exit code says whether something went wrong."""
     begun = time.monotonic()
-    # SIGINT too: a shell that starts us in the background has it ignored.
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        # Ignored from the start means nohup: the closed terminal is no reason to stop.
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, _interrupt)
+    # SIGINT by name: a script that starts us in the background has it ignored.
+    stops = [signal.SIGINT, signal.SIGTERM]
+    # A hang-up that is ignored from the start means nohup: the closed terminal is no reason to stop.
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        stops.append(signal.SIGHUP)
+    for number in stops:
+        signal.signal(number, _interrupt)
     runtime: Runtime | None = None
     try:
         settings = from_environment(os.environ)
