@@ -11,6 +11,7 @@ import httpx
 import httpx2
 import openai
 import pytest
+from botocore import UNSIGNED
 from moto import mock_aws
 from moto.backends import get_backend
 from moto.core.models import DEFAULT_ACCOUNT_ID
@@ -53,6 +54,8 @@ def aws_on_paper() -> Iterator[None]:
             patch.setenv(name, value)
         patch.delenv("AWS_ENDPOINT_URL", raising=False)
         _forget_clients()
+        # Nobody checks signatures here, and they are a tenth of a request.
+        aws.dynamodb().meta.events.register("choose-signer.dynamodb", lambda **_: UNSIGNED)
         aws.dynamodb().create_table(
             TableName=_TABLE,
             BillingMode="PAY_PER_REQUEST",

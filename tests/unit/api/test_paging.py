@@ -1,7 +1,6 @@
 """Lists: all paging forms, each a way through the whole list."""
 
 import base64
-import json
 import re
 from collections.abc import Callable
 from itertools import chain
@@ -9,9 +8,8 @@ from typing import Any
 
 import pytest
 
-from shared.store import cursor, keys
-from shared.store.ids import new_id
-from shared.store.table import Put, TenantStore
+from shared.store import cursor
+from shared.store.table import TenantStore
 from tests.unit.support import runs
 from tests.unit.support.gateway import Answer, Api
 from tests.unit.support.machine import Machine
@@ -91,9 +89,7 @@ def test_cursors_lead_through_the_whole_list(api: Api, made: list[str]) -> None:
 
 
 def test_defaults(api: Api, store: TenantStore) -> None:
-    tool = api.make("/tools", name="t")
-    for _ in range(100):
-        store.write(Put(keys.tool(new_id()), json.dumps(tool)))
+    runs.copies(store, api.make("/tools", name="t"), 100)
     sizes = {"": 50, "?offset=0": 50, "?skip=0": 100, "?page=1": 10, "?page_size=5": 5, "?limit=100": 100}
     for query, size in sizes.items():
         answer = api.get(f"/tools{query}")
@@ -159,7 +155,7 @@ def encoded(raw: bytes) -> str:
         "+/+/",
     ],
 )
-def test_cursors_that_were_never_ours(api: Api, made: list[str], given: str) -> None:
+def test_cursors_that_were_never_ours(api: Api, given: str) -> None:
     answer = api.get(f"/tools?cursor={given}")
     assert (answer.status, answer.code) == (400, "invalid_cursor")
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from shared.store.table import TenantStore
 from tests.unit.support import runs
 from tests.unit.support.faults import Faults
 from tests.unit.support.gateway import Api
@@ -159,9 +160,9 @@ def test_binding_of_a_deleted_tool_can_be_taken_away(api: Api, pair: tuple[str, 
     assert api.get("/agents/support/tools").json == []
 
 
-def test_forty_tools_are_the_most(api: Api, faults: Faults) -> None:
+def test_forty_tools_are_the_most(api: Api, store: TenantStore, faults: Faults) -> None:
     """Also if another request takes the last place between the look and the write."""
-    tool_ids = [runs.webhook(api, f"t{n}") for n in range(41)]
+    tool_ids = runs.copies(store, api.make("/tools", name="echo"), 41)
     runs.agent(api, *tool_ids[:39])
     faults.at(0, "before", lambda: api.post(f"/agents/support/tools/{tool_ids[39]}"))
     for _ in range(2):

@@ -14,7 +14,7 @@ import pytest
 from tests.unit.support import runs
 from tests.unit.support.faults import Faults, Moment, die
 from tests.unit.support.gateway import Api
-from tests.unit.support.machine import Machine
+from tests.unit.support.machine import Machine, TaskFailed
 from tests.unit.support.model import ScriptedModel, as_json, call, completion
 from tests.unit.support.server import ToolServer
 
@@ -112,7 +112,6 @@ def test_worker_dies_while_the_model_answers(
 ) -> None:
     def killed(request: dict[str, Any]) -> httpx2.Response:
         die()
-        raise AssertionError
 
     runs.agent(api)
     model.does(killed).says("done")
@@ -122,7 +121,6 @@ def test_worker_dies_while_the_model_answers(
 def test_worker_that_always_dies_ends_the_run(api: Api, machine: Machine, model: ScriptedModel) -> None:
     def killed(request: dict[str, Any]) -> httpx2.Response:
         die()
-        raise AssertionError
 
     runs.agent(api)
     model.follows(killed)
@@ -182,6 +180,23 @@ def test_two_copies_of_one_call_that_start_at_the_same_time(
     faults.at(0, "before", lambda: machine.invoke("call_tool", event))
     machine.invoke("call_tool", event)
     assert faults.happened == 1
+    assert len(server.requests) == 1
+    assert check(api, finish(api, machine, asked), server) == {"c1": "succeeded", "c2": "succeeded"}
+
+
+def test_call_whose_intent_came_second_leaves_it_to_the_first(
+    api: Api, machine: Machine, faults: Faults, server: ToolServer, asked: dict[str, str]
+) -> None:
+    """The first copy is still on its way (here: it dies there) when the second finds its intent in the log."""
+    event = asked | {"tool_call_id": "c2"}
+
+    def first_copy() -> None:
+        server.then(lambda request: die())
+        with pytest.raises(TaskFailed):
+            machine.invoke("call_tool", event)
+
+    faults.at(0, "before", first_copy)
+    machine.invoke("call_tool", event)
     assert len(server.requests) == 1
     assert check(api, finish(api, machine, asked), server) == {"c1": "succeeded", "c2": "succeeded"}
 

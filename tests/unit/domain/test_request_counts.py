@@ -33,6 +33,15 @@ def test_reading(api: Api, requests: Requests, path: str) -> None:
     assert requests.of(lambda: api.get(path)) == ["Query"]
 
 
+@pytest.mark.parametrize("query", ["?limit=2", "?page=2&page_size=1", "?offset=1&limit=1"])
+def test_page_with_another_behind_it(api: Api, requests: Requests, query: str) -> None:
+    """Whether there is a next page is known without asking for it."""
+    for n in range(4):
+        api.make("/tools", name=f"t{n}")
+    assert requests.of(lambda: api.get(f"/tools{query}")) == ["Query"]
+    assert "link" in api.get(f"/tools{query}").headers
+
+
 @pytest.mark.parametrize("path", ["/agents", "/tools"])
 def test_changing(api: Api, requests: Requests, path: str) -> None:
     made = api.make(path, name="x")

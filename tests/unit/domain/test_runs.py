@@ -325,7 +325,7 @@ def test_bad_requests(api: Api, body: dict[str, Any], field: str) -> None:
 
 @pytest.mark.parametrize(
     ("character", "most"),
-    [("x", 100_000), ("é", 50_000), ("\U0001f600", 25_000), ('"', 50_000), ("\n", 50_000), ("\x01", 16_666)],
+    [("x", 100_000), ("\U0001f600", 25_000), ('"', 50_000), ("\x01", 16_666)],
 )
 def test_longest_message_fits_into_the_table(api: Api, model: ScriptedModel, character: str, most: int) -> None:
     """A message has 100,000 bytes as JSON, which is how the table keeps it: some characters take two, or six."""
@@ -339,10 +339,10 @@ def test_longest_message_fits_into_the_table(api: Api, model: ScriptedModel, cha
     assert api.get(f"/runs/{run['id']}?include=messages").json["input_message"] == body["input_message"]
 
 
-def test_agent_and_tools_larger_than_a_run_can_carry(api: Api) -> None:
+def test_agent_and_tools_larger_than_a_run_can_carry(api: Api, store: TenantStore) -> None:
     wide = {"type": "object", "properties": {"x": {"type": "string", "description": "y" * 16_000}}}
-    tool_ids = [runs.webhook(api, f"t{n}", input_schema=wide) for n in range(19)]
-    runs.agent(api, *tool_ids)
+    tool = api.make("/tools", name="wide", input_schema=wide)
+    runs.agent(api, *runs.copies(store, tool, 19))
     answer = api.post("/runs", {"agent_id": "support", "input_message": "Hi"})
     assert (answer.status, answer.code) == (422, "plan_too_large")
     assert api.get("/runs").json == []

@@ -79,13 +79,15 @@ def test_missing_key_is_an_error_and_nothing_is_sent(
     assert server.requests == []
 
 
-@pytest.mark.parametrize(
-    "reference", ["AWS_SECRET_ACCESS_KEY", "API_KEY_PEPPER", "OPENAI_API_KEY", "PATH", "TABLE_NAME"]
-)
-def test_settings_of_the_platform_are_out_of_reach(
-    api: Api, model: ScriptedModel, server: ToolServer, reference: str
-) -> None:
-    assert run_with_secret(api, model, reference)["code"] == "secret_missing"
+def test_settings_of_the_platform_are_out_of_reach(api: Api, model: ScriptedModel, server: ToolServer) -> None:
+    references = ["AWS_SECRET_ACCESS_KEY", "API_KEY_PEPPER", "OPENAI_API_KEY", "PATH", "TABLE_NAME"]
+    runs.agent(api)
+    for reference in references:
+        tool_id = runs.webhook(api, reference, auth_type="api_key")
+        assert api.post(f"/agents/support/tools/{tool_id}", {"secrets_ref": reference}).status == 201
+    model.asks(*(call(reference, {}, id=reference) for reference in references)).says("done")
+    ended = runs.named(runs.events(api, runs.start(api)["id"]), "tool.error")
+    assert {data["tool_call_id"]: data["code"] for data in ended} == dict.fromkeys(references, "secret_missing")
     assert server.requests == []
 
 

@@ -1,14 +1,14 @@
 """Accidents between any two writes: a process that dies there, or another one that is faster."""
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, NoReturn
 
 from tests.unit.support.machine import WorkerDied
 
 Moment = Literal["before", "after"]
 
 
-def die() -> None:
+def die() -> NoReturn:
     """The process is killed."""
     raise WorkerDied
 

@@ -22,7 +22,7 @@ MAX_TEXT_BYTES = 100_000
 _GRACE_SECONDS = 10
 _FINISH_ATTEMPTS = 8
 _HISTORY_TURNS = 20
-_HISTORY_BYTES = 64_000
+_HISTORY_CHARACTERS = 64_000
 
 
 class LimitsInput(Model):
@@ -252,12 +252,12 @@ def events(store: TenantStore, run_id: str, after: int, limit: int) -> list[RunE
 def history(store: TenantStore, run: Run, plan: Plan) -> list[tuple[str, str]]:
     """Question and answer of the session's earlier runs, oldest first; 1 request, none for a new session.
 
-    The newest 20 turns, as far as they fit 64 kB of text.
+    The newest 20 turns, as far as they fit 64,000 characters.
     """
     if not plan.continues_session:
         return []
     turns: list[tuple[str, str]] = []
-    room = _HISTORY_BYTES
+    room = _HISTORY_CHARACTERS
     for item in store.query(keys.session(run.session_id), limit=_HISTORY_TURNS, after=run.id, newest_first=True).items:
         turn = json.loads(item.doc)
         room -= len(turn["input_message"]) + len(turn["output_message"])
