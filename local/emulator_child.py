@@ -11,6 +11,7 @@ import importlib
 import inspect
 import json
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -18,7 +19,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 from urllib.parse import urlsplit
 
 PINNED = "1.5.33"
@@ -30,6 +31,7 @@ _READS = ("BatchGet", "Describe", "Get", "List", "Query", "Scan", "TransactGet")
 _ANSWER_MARGIN_SECONDS = 5
 _COPY_ATTEMPTS = 10
 _ALONE_SECONDS = 1.0
+_COMPLETE = "complete"
 
 Scope = MutableMapping[str, Any]
 Asgi = Callable[[Scope, Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[None]]], Awaitable[None]]
@@ -45,17 +47,6 @@ class _Clock:
     def sleep(seconds: float) -> None:
         if seconds != _START_DELAY:
             time.sleep(seconds)
-
-
-class _Json:
-    """The json module, with a `dump` that encodes in C: the stock one, piece by piece, takes ten times as long."""
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(json, name)
-
-    @staticmethod
-    def dump(value: Any, file: TextIO, **options: Any) -> None:
-        file.write(json.dumps(value, **options))
 
 
 class FunctionProxy:
@@ -120,10 +111,11 @@ class FunctionProxy:
 class Snapshots:
     """Saves the emulator's state soon after it changed, so that a kill loses seconds and not all."""
 
-    def __init__(self, app: Any, interval: float) -> None:
+    def __init__(self, app: Any, folder: Path, interval: float) -> None:
         from ministack.services import stepfunctions
 
-        self._app, self._interval = app, interval
+        self._app, self._folder, self._interval = app, folder, interval
+        self._next = _next_to(folder)
         self._saving = threading.Lock()
         self._loaded = False
         self._executions: dict[Any, dict[str, Any]] = stepfunctions._executions._data
@@ -154,16 +146,21 @@ class Snapshots:
                 pause = max(self._interval, 20 * (time.monotonic() - begun))
 
     def save(self) -> None:
-        """Write every service's state, unless the state is still being read."""
-        from ministack.core.persistence import save_state
+        """Write all services' states as of one moment, all or none of them, unless they are still being read."""
+        from ministack.core import persistence
 
         with self._saving:
-            if self._loaded:
-                self._forget_old_executions()
-                for service, get_state in self._app._build_persistence_save_dict().items():
-                    state = _copied(get_state)
-                    if state is not None:
-                        save_state(service, state)
+            if not self._loaded:
+                return
+            self._forget_old_executions()
+            self._next.mkdir(exist_ok=True)
+            for service, state in _copied(self._app._build_persistence_save_dict()).items():
+                content = {"__ministack_format__": persistence._state_format_version(service), "payload": state}
+                # In one piece, which json does in C; the stock way, piece by piece, takes ten times as long.
+                text = json.dumps(content, default=persistence._json_default)
+                (self._next / f"{service}.json").write_text(text)
+            (self._next / _COMPLETE).touch()
+            put_in_place(self._folder)
 
     def _running(self) -> bool:
         return any(execution["status"] == "RUNNING" for execution in list(self._executions.values()))
@@ -180,19 +177,38 @@ def oldest_finished(executions: Mapping[Any, Mapping[str, Any]], keep: int) -> l
     return [key for _, key in sorted(ended)[:-keep]]
 
 
-def _copied(get_state: Callable[[], Any]) -> Any:
-    """A service's state, as of one moment: no other thread runs meanwhile, or a busy service could not be copied."""
+def put_in_place(folder: Path) -> None:
+    """Make the state that was written last the one to start from. A kill before it was complete drops it; a kill in
+    here is made good at the next start, so the services' files always belong together."""
+    written = _next_to(folder)
+    if (written / _COMPLETE).exists():
+        folder.mkdir(exist_ok=True)
+        for file in written.glob("*.json"):
+            file.replace(folder / file.name)
+    shutil.rmtree(written, ignore_errors=True)
+
+
+def _next_to(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.next")
+
+
+def _copied(services: Mapping[str, Callable[[], Any]]) -> dict[str, Any]:
+    """The services' states: no other thread runs meanwhile, or they would not fit together."""
+    states: dict[str, Any] = {}
     interval = sys.getswitchinterval()
     sys.setswitchinterval(_ALONE_SECONDS)
     try:
-        for _ in range(_COPY_ATTEMPTS):
-            # A thread that waited already may still have come in between.
-            with contextlib.suppress(RuntimeError):
-                return get_state()
-        print(f"not saved this time: {get_state.__module__} never held still", file=sys.stderr, flush=True)
-        return None
+        for service, get_state in services.items():
+            for _ in range(_COPY_ATTEMPTS):
+                # A thread that waited already may still have come in between.
+                with contextlib.suppress(RuntimeError):
+                    states[service] = get_state()
+                    break
+            else:
+                print(f"not saved this time: {service} never held still", file=sys.stderr, flush=True)
     finally:
         sys.setswitchinterval(interval)
+    return {service: state for service, state in states.items() if state is not None}
 
 
 def main() -> None:
@@ -200,13 +216,15 @@ def main() -> None:
     found = version("ministack")
     if found != PINNED:
         sys.exit(f"ministack {PINNED} is needed, {found} is installed")
-    _forget_stream_positions(Path(os.environ["STATE_DIR"]) / "lambda.json")
+    folder = Path(os.environ["STATE_DIR"])
+    put_in_place(folder)
+    _forget_stream_positions(folder / "lambda.json")
 
     import uvicorn
     from ministack import app
 
     _patch(FunctionProxy(os.environ["LOCAL_INVOKE_URL"], os.environ["LOCAL_INVOKE_TOKEN"]))
-    snapshots = Snapshots(app, float(os.environ["LOCAL_SNAPSHOT_SECONDS"]))
+    snapshots = Snapshots(app, folder, float(os.environ["LOCAL_SNAPSHOT_SECONDS"]))
     threading.Thread(target=snapshots.run, name="snapshots", daemon=True).start()
 
     # Half a second that the first deployment would wait for; the parent is still busy with its own imports.
@@ -262,7 +280,8 @@ def _patch(proxy: FunctionProxy) -> None:
         "_execute_function_proxy" in lambda_svc._execute_function_dispatch.__code__.co_names,
         _START_DELAY in stepfunctions._run_execution.__code__.co_consts,
         stepfunctions.time is time,
-        persistence.json is json,
+        list(inspect.signature(persistence._state_format_version).parameters) == ["service"],
+        list(inspect.signature(persistence._json_default).parameters) == ["obj"],
         hasattr(app, "_build_persistence_save_dict"),
     )
     if not all(expected):
@@ -272,7 +291,6 @@ def _patch(proxy: FunctionProxy) -> None:
     # Handlers log to the data folder already; here each call would stay in memory and in every snapshot.
     lambda_svc._emit_lambda_logs = lambda *_, **__: None
     stepfunctions.time = _Clock()
-    persistence.json = _Json()
 
 
 def _forget_stream_positions(state: Path) -> None:

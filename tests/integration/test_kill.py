@@ -79,12 +79,12 @@ def make(killable: Platform, neighbours: Neighbours, name: str, path: str, *, id
     assert killable.post("/agents", agent).status_code == 201
 
 
-def begin(killable: Platform, name: str) -> threading.Thread:
+def begin(killable: Platform, name: str, **fields: Any) -> threading.Thread:
     """Start a run and let go of it: the platform will be killed under the request."""
 
     def send() -> None:
         with contextlib.suppress(httpx.HTTPError, json.JSONDecodeError):
-            killable.post("/runs", {"agent_id": name, "input_message": "go"})
+            killable.post("/runs", {"agent_id": name, "input_message": "go"} | fields)
 
     thread = threading.Thread(target=send, daemon=True)
     thread.start()
@@ -157,13 +157,15 @@ def test_killed_again_and_again_at_any_moment(killable: Platform, neighbours: Ne
         name = f"victim_{n}"
         make(killable, neighbours, name, path, idempotent=False)
         before = neighbours.calls(path)
-        begin(killable, name)
+        # Killed before its machine was started, a run has nothing but its deadline to end it.
+        begin(killable, name, limits={"max_seconds": 10})
         time.sleep(0.02 + 0.03 * n)
         killable.kill()
         killable.start()
         eventually(lambda: all(run["status"] in ENDED for run in killable.get("/runs")), 40)
         assert neighbours.calls(path) - before <= 1
     for run in killable.get("/runs"):
+        assert killable.get(f"/runs/{run['id']}")["status"] == run["status"]
         assert ended_once(killable.get(f"/runs/{run['id']}/events"))
 
 

@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from local.deploy import client as aws_client
-from local.emulator_child import oldest_finished
+from local.emulator_child import oldest_finished, put_in_place
 from local.errors import LocalError
 from local.interrupted import next_name
 from local.isolation import function_variables
@@ -236,3 +236,17 @@ def test_boot_keys_are_merged_with_the_demo_tenants() -> None:
 def test_a_port_must_leave_room_for_two_more(port: str) -> None:
     with pytest.raises(LocalError, match="PORT"):
         port_of({"PORT": port})
+
+
+def test_a_state_is_put_in_place_whole_or_not_at_all(tmp_path: Path) -> None:
+    folder, written = tmp_path / "state", tmp_path / "state.next"
+    folder.mkdir()
+    (folder / "a.json").write_text("old")
+    for complete, kept in ((False, "old"), (True, "new")):
+        written.mkdir()
+        (written / "a.json").write_text("new")
+        if complete:
+            (written / "complete").touch()
+        put_in_place(folder)
+        assert (folder / "a.json").read_text() == kept
+        assert not written.exists()
