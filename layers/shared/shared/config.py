@@ -14,7 +14,6 @@ class Settings:
     environment: str
     default_model: str
     sync_wait_seconds: float
-    tool_default_timeout_ms: int
     tool_max_timeout_ms: int
     tool_retry_attempts: int
     tool_private_hosts: frozenset[str]
@@ -36,7 +35,6 @@ def settings() -> Settings:
         environment=env.get("ENVIRONMENT", "dev"),
         default_model=env.get("DEFAULT_MODEL", "openai:gpt-4o-mini"),
         sync_wait_seconds=float(env.get("SYNC_WAIT_SECONDS", "25")),
-        tool_default_timeout_ms=int(env.get("TOOL_DEFAULT_TIMEOUT_MS", "15000")),
         tool_max_timeout_ms=int(env.get("TOOL_MAX_TIMEOUT_MS", "60000")),
         tool_retry_attempts=int(env.get("TOOL_RETRY_ATTEMPTS", "2")),
         tool_private_hosts=_names("TOOL_PRIVATE_HOSTS"),

@@ -30,13 +30,12 @@ class Permission(Depends):
         self.scope = scope
 
     def resolve(self, request: Request) -> Caller:
-        """The caller, if the scope is theirs.
+        """The caller that the edge identified, if the scope is theirs.
 
         Raises:
-            Unauthorized, Forbidden: see `identify` and `check`.
+            Forbidden: see `check`.
         """
-        context = request.context
-        caller = identify(request.resolved_event.raw_event, context["trace_id"], context.get("reserved_id"))
+        caller: Caller = request.context["caller"]
         check(caller.scopes, self.scope)
         return caller
 
@@ -56,7 +55,7 @@ def check(scopes: frozenset[str], wanted: str) -> None:
         raise Forbidden(f"This needs the scope {wanted}.", code="scope_missing")
 
 
-def identify(event: dict[str, Any], trace_id: str, reserved_id: str | None = None) -> Caller:
+def identify(event: dict[str, Any], trace_id: str) -> Caller:
     """The caller of a request, from the authorizer's context and nowhere else.
 
     Raises:
@@ -72,5 +71,5 @@ def identify(event: dict[str, Any], trace_id: str, reserved_id: str | None = Non
         role=said.get("role", ""),
         scopes=frozenset(said.get("scopes", "").split()),
         trace_id=trace_id,
-        store=TenantStore(tenant_id, reserved_id),
+        store=TenantStore(tenant_id),
     )

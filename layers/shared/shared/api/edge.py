@@ -6,6 +6,7 @@ Here, once: trace id, log context, bad bodies, idempotency, and errors become HT
 import json
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 from urllib.parse import quote, unquote
@@ -22,6 +23,7 @@ from shared.api import idempotency
 from shared.api.caller import Caller, Permission, check, identify
 from shared.errors import BadRequest, NotFound, PayloadTooLarge, PlatformError, TableBusy, Unavailable, Unprocessable
 from shared.store.ids import new_id
+from shared.store.table import TenantStore
 from shared.telemetry import clear_log_context, log_context, logger
 
 Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
@@ -80,14 +82,15 @@ def _answer(app: APIGatewayRestResolver, event: dict[str, Any], context: Any, tr
     _check_body(event)
     header = _header(event, "idempotency-key")
     if event["httpMethod"] != "POST" or header is None:
-        app.context["trace_id"] = trace_id
+        app.context.update(trace_id=trace_id, caller=caller)
         return app.resolve(event, context)
     operation = f"POST {event['path']}"
     ticket = idempotency.begin(caller, header, operation, event.get("body") or "")
     if isinstance(ticket, idempotency.Replay):
         headers = ticket.answer.get("multiValueHeaders", {}) | {"Idempotency-Replayed": ["true"]}
         return ticket.answer | {"multiValueHeaders": headers, "isBase64Encoded": False}
-    app.context.update(trace_id=trace_id, reserved_id=ticket.reserved_id)
+    caller = replace(caller, store=TenantStore(caller.tenant_id, ticket.reserved_id))
+    app.context.update(trace_id=trace_id, caller=caller)
     try:
         answer = app.resolve(event, context)
     except Exception:
