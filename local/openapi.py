@@ -147,7 +147,7 @@ def _check_unique(name: str, schema: Any, file: Path, seen: dict[str, tuple[Any,
 
 
 def _scopes(file: Path) -> dict[str, str]:
-    """The scope in the ``allowed(...)`` of each route function."""
+    """The scope in the ``allowed(...)`` of each route function; empty for a ``public()`` one."""
     found: dict[str, str] = {}
     for function in ast.parse(file.read_text()).body:
         if isinstance(function, ast.FunctionDef):
@@ -155,6 +155,8 @@ def _scopes(file: Path) -> dict[str, str]:
                 match node:
                     case ast.Call(func=ast.Name(id="allowed"), args=[ast.Constant(value=str(scope))]):
                         found[function.name] = scope
+                    case ast.Call(func=ast.Name(id="public"), args=[]):
+                        found[function.name] = ""
     return found
 
 
@@ -171,12 +173,15 @@ def _completed(document: Json, scopes: dict[str, str]) -> Json:
         for method, operation in item.items():
             _complete(operation, path, method, components["schemas"])
             name = operation["operationId"]
+            if scopes.get(name) == "":
+                for status in ("403", "401") if method == "get" else ("403",):
+                    del operation["responses"][status]
             if name in names:
                 raise OpenApiError(f"Two route functions are named {name}: rename one.")
             names.add(name)
             if name in scopes:
                 # OpenAPI 3.1, "Security Requirement Object": for an API key, the roles that the call needs.
-                operation["security"] = [{"ApiKey": [scopes[name]]}]
+                operation["security"] = [{"ApiKey": [scopes[name]]}] if scopes[name] else []
     _drop_unused(document)
     return document
 

@@ -7,6 +7,7 @@ from aws_lambda_powertools.event_handler.openapi.params import Query
 
 from shared.api import Caller, allowed, edge
 from shared.domain import runs
+from shared.domain.run_records import Run
 
 app = APIGatewayRestResolver(enable_validation=True)
 handler = edge(app)
@@ -17,5 +18,5 @@ def get_run(
     caller: Annotated[Caller, allowed("runs:read")],
     run_id: str,
     include: Annotated[Literal["messages"] | None, Query(description="`messages` adds the conversation.")] = None,
-) -> runs.Run:
+) -> Run:
     return runs.get(caller.store, run_id, with_messages=include == "messages")

@@ -7,13 +7,12 @@ from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Request,
 
 from shared.api import Caller, Paging, allowed, edge, listed
 from shared.domain import runs
+from shared.domain.run_records import Run, of_item
 
 app = APIGatewayRestResolver(enable_validation=True)
 handler = edge(app)
 
 
 @app.get("/runs", summary="List runs", tags=["runs"])
-def list_runs(
-    caller: Annotated[Caller, allowed("runs:read")], request: Request, paging: Paging
-) -> Response[list[runs.Run]]:
-    return listed(request, paging, partial(runs.page, caller.store), runs.of_item)
+def list_runs(caller: Annotated[Caller, allowed("runs:read")], request: Request, paging: Paging) -> Response[list[Run]]:
+    return listed(request, paging, partial(runs.page, caller.store), of_item)

@@ -6,6 +6,7 @@ from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 
 from shared.api import Caller, accepted, allowed, created, edge
 from shared.domain import runs
+from shared.domain.run_records import Run
 
 app = APIGatewayRestResolver(enable_validation=True)
 handler = edge(app)
@@ -18,9 +19,7 @@ handler = edge(app)
     status_code=201,
     responses={201: {"description": "The run has ended."}, 202: {"description": "The run goes on."}},
 )
-def start_run(caller: Annotated[Caller, allowed("runs:execute")], draft: runs.RunCreate) -> Response[runs.Run]:
-    run, ended = runs.start(
-        caller.store, draft, user_id=caller.user_id, granted=caller.scopes, trace_id=caller.trace_id
-    )
+def start_run(caller: Annotated[Caller, allowed("runs:execute")], draft: runs.RunCreate) -> Response[Run]:
+    run, ended = runs.start(caller.store, draft, caller)
     location = f"/runs/{run.id}"
     return created(run, location) if ended else accepted(run, location)

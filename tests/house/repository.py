@@ -37,6 +37,12 @@ class Function:
         return EVENTS / f"{self.name}.json"
 
     @property
+    def public(self) -> bool:
+        """Whether it says that anybody may call it."""
+        calls = (node.func for node in ast.walk(syntax(self.file)) if isinstance(node, ast.Call))
+        return any(isinstance(called, ast.Name) and called.id == "public" for called in calls)
+
+    @property
     def statements(self) -> list[dict[str, Any]]:
         return statements(self.properties)
 

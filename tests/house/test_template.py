@@ -127,6 +127,9 @@ def test_every_route_needs_a_key(expanded: dict[str, Any]) -> None:
         if method != "options"
     }
     assert routes
+    public = {" ".join(function.route) for function in api_functions() if function.route and function.public}
+    for route in public:
+        assert routes.pop(route) == [{"NONE": []}], f"{route} is public(): its event needs Auth: {{Authorizer: NONE}}"
     open_routes = [route for route, security in routes.items() if security != [{"KeyAuthorizer": []}]]
     assert not open_routes, f"these routes need no key; the DefaultAuthorizer must hold for them: {open_routes}"
 

@@ -4,6 +4,7 @@ import importlib.util
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -79,12 +80,21 @@ def _seed() -> None:
     agents.create(TenantStore(TENANT, AGENT), support, owner=USER)
     granted = frozenset({"admin"})
     api_keys.create(TenantStore(TENANT, API_KEY), api_keys.ApiKeyCreate(name="ci"), user_id=USER, granted=granted)
+    starter = _Starter(USER, "key", granted, "trace")
     question = runs.RunCreate(agent_id="support", input_message="Where is my order?")
     for run_id in (RUN, RUN_ASKING_FOR_THE_TOOL):
-        runs.start(TenantStore(TENANT, run_id), question, user_id=USER, granted=granted, trace_id="trace")
+        runs.start(TenantStore(TENANT, run_id), question, starter)
     asked = {"id": TOOL_CALL, "name": "echo_tool", "function_name": "echo_tool", "arguments": '{"text": "hello"}'}
     step = ("message.completed", {"step": 1, "content": None, "tool_calls": [asked]})
     TenantStore(TENANT).write(run_log.append(RUN_ASKING_FOR_THE_TOOL, 1, [step]))
+
+
+@dataclass(frozen=True)
+class _Starter:
+    user_id: str
+    key_id: str
+    scopes: frozenset[str]
+    trace_id: str
 
 
 def load(file: Path) -> ModuleType:

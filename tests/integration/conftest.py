@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from local.runtime import Runtime
+from shared.domain.scopes import PLATFORM
 from tests.integration.console import Console
 from tests.integration.neighbours import Neighbours
 
@@ -56,7 +57,12 @@ def platform(
         "CUSTOM_BASE_URL": f"{neighbours.url}/v1",
         "CUSTOM_API_KEY": "scripted",
         "SECRET_DEMO_TOKEN": "s3cr3t-value-of-the-tool",
-        "AUTH_API_KEYS": json.dumps({"no-scopes": {"tenant_id": "tenant_a", "user_id": "nobody", "scopes": []}}),
+        "AUTH_API_KEYS": json.dumps(
+            {
+                "no-scopes": {"tenant_id": "tenant_a", "user_id": "nobody", "scopes": []},
+                "operator": {"tenant_id": "tenant_a", "user_id": "operator", "scopes": ["admin", *sorted(PLATFORM)]},
+            }
+        ),
     }
     with Runtime(data_dir, free_port(), settings) as runtime:
         yield runtime

@@ -73,14 +73,19 @@ def _operations() -> Iterator[Operation]:
                 name=operation["operationId"],
                 method=method.upper(),
                 path=path,
-                scope=operation["security"][0]["ApiKey"][0],
+                scope=operation["security"][0]["ApiKey"][0] if operation["security"] else "",
                 references=tuple(f for f in fields if re.search(r"_ids?$", f) and f not in _NO_REFERENCES),
                 has_body="requestBody" in operation,
             )
 
 
 OPERATIONS = tuple(_operations())
-each_operation = pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
+each_operation = pytest.mark.parametrize(
+    # Public operations know no tenant; what they answer is tested with what they are for.
+    "operation",
+    [operation for operation in OPERATIONS if operation.scope],
+    ids=lambda operation: operation.name,
+)
 
 
 @dataclass(frozen=True)
@@ -134,7 +139,9 @@ def key_with(api: httpx.Client) -> Callable[..., str]:
 
     @cache
     def make(*scopes: str) -> str:
-        answer = api.post("/api-keys", json={"name": "every route", "scopes": scopes})
+        # The operator: an administrator cannot grant what is not a tenant's.
+        body = {"name": "every route", "scopes": scopes}
+        answer = api.post("/api-keys", json=body, headers={"X-API-Key": "operator"})
         assert answer.status_code == 201, answer.text
         return str(answer.json()["key"])
 

@@ -11,6 +11,7 @@
     |   `-- InFlight           409     a request with this Idempotency-Key is still running
     |-- PayloadTooLarge        413     the body is larger than any route takes
     |-- Unprocessable          422     well formed, but not acceptable; may carry `errors`
+    |-- RateLimited            429     a limit is used up for now; `Retry-After` says until when
     `-- Unavailable            503     something behind us does not answer; try again
     RunError                           ends one attempt of a run; Step Functions matches the class name
     |-- ModelUnavailable               the provider failed in passing: Retry
@@ -93,6 +94,10 @@ class PayloadTooLarge(PlatformError):
 
 class Unprocessable(PlatformError):
     status, code = 422, "unprocessable"
+
+
+class RateLimited(PlatformError):
+    status, code = 429, "rate_limited"
 
 
 class Unavailable(PlatformError):

@@ -11,7 +11,7 @@ import pytest
 
 from shared import clock
 from shared.domain import api_keys
-from shared.domain.scopes import SCOPES
+from shared.domain.scopes import MANAGEMENT, PLATFORM, SCOPES
 from tests.unit.conftest import Requests
 from tests.unit.support.gateway import Answer, Api
 from tests.unit.support.keys import authorize
@@ -220,13 +220,15 @@ def test_nobody_grants_what_they_lack(api: Api) -> None:
     assert maker.post("/api-keys", {"scopes": ["agents:read", "api-keys:write"]}).status == 201
 
 
-def test_admin_grants_everything(api: Api) -> None:
-    assert make(api, scopes=sorted(SCOPES))["scopes"] == sorted(SCOPES)
+def test_admin_grants_everything_but_what_is_the_operators(api: Api) -> None:
+    assert make(api, scopes=sorted(SCOPES - PLATFORM))["scopes"] == sorted(SCOPES - PLATFORM)
+    for scope in PLATFORM:
+        assert api.post("/api-keys", {"scopes": [scope]}).code == "scope_not_held"
 
 
 def test_key_without_scopes_gets_its_makers_less_the_keys(api: Api) -> None:
     assert make(api.as_(scopes="api-keys:write agents:read"))["scopes"] == ["agents:read"]
-    assert make(api)["scopes"] == sorted(SCOPES - {"admin", "api-keys:read", "api-keys:write"})
+    assert make(api)["scopes"] == sorted(SCOPES - {"admin"} - MANAGEMENT - PLATFORM)
     assert make(api, scopes=None)["scopes"] == make(api)["scopes"]
 
 

@@ -2,13 +2,13 @@
 
 import pytest
 
-from shared.domain.scopes import ADMIN, ROLES, SCOPES, holds, role_of, without_key_management
+from shared.domain.scopes import ADMIN, PLATFORM, ROLES, SCOPES, holds, role_of, without_management
 
 
 @pytest.mark.parametrize("scope", sorted(SCOPES))
 def test_a_scope_allows_itself_only(scope: str) -> None:
     allowed = {wanted for wanted in SCOPES if holds([scope], wanted)}
-    assert allowed == (SCOPES if scope == ADMIN else {scope})
+    assert allowed == (SCOPES - PLATFORM if scope == ADMIN else {scope})
 
 
 @pytest.mark.parametrize("wanted", ["", "agents", "agents:*", "*", "agents:delete", "ADMIN", "agents:read "])
@@ -43,6 +43,6 @@ def test_user_writes_nothing() -> None:
 
 def test_key_management_is_never_inherited() -> None:
     for granted in (SCOPES, {ADMIN}, {"api-keys:write", "agents:read"}, set[str]()):
-        inherited = without_key_management(granted)
+        inherited = without_management(granted)
         assert not inherited & {ADMIN, "api-keys:read", "api-keys:write"}
         assert all(holds(granted, scope) for scope in inherited)

@@ -1,7 +1,7 @@
 """Who calls, as the authorizer said, and what the route asks of them."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from aws_lambda_powertools.event_handler import Depends, Request
 
@@ -18,8 +18,26 @@ class Caller:
     user_id: str
     role: str
     scopes: frozenset[str]
+    key_id: str
     trace_id: str
+    source_ip: str
     store: TenantStore
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """Who sent a request to a public route: nobody that we know. The store is no tenant's."""
+
+    trace_id: str
+    source_ip: str
+    store: TenantStore
+
+    tenant_id: ClassVar[str] = "_public"
+
+    @property
+    def user_id(self) -> str:
+        """Whose idempotency keys these are: the address's, for want of anything better."""
+        return self.source_ip
 
 
 class Permission(Depends):
@@ -38,6 +56,23 @@ class Permission(Depends):
         caller: Caller = request.context["caller"]
         check(caller.scopes, self.scope)
         return caller
+
+
+class Public(Depends):
+    """A route's word that it needs no credentials. What says neither this nor a scope is closed."""
+
+    def __init__(self) -> None:
+        super().__init__(self.resolve, use_cache=False)
+
+    def resolve(self, request: Request) -> Visitor:
+        """The visitor."""
+        visitor: Visitor = request.context["caller"]
+        return visitor
+
+
+def public() -> Public:
+    """Declares, on a handler's parameter, that anybody may call: `Annotated[Visitor, public()]`."""
+    return Public()
 
 
 def allowed(scope: str) -> Permission:
@@ -66,6 +101,8 @@ def identify(event: dict[str, Any], trace_id: str) -> Caller:
     if not tenant_id:
         raise Unauthorized("A valid X-API-Key header is required.")
     return Caller(
+        key_id=said.get("key_id", ""),
+        source_ip=_source_ip(event),
         tenant_id=tenant_id,
         user_id=said.get("user_id", ""),
         role=said.get("role", ""),
@@ -73,3 +110,13 @@ def identify(event: dict[str, Any], trace_id: str) -> Caller:
         trace_id=trace_id,
         store=TenantStore(tenant_id),
     )
+
+
+def visit(event: dict[str, Any], trace_id: str) -> Visitor:
+    """The sender of a request to a public route."""
+    return Visitor(trace_id=trace_id, source_ip=_source_ip(event), store=TenantStore(Visitor.tenant_id))
+
+
+def _source_ip(event: dict[str, Any]) -> str:
+    identity = (event.get("requestContext") or {}).get("identity") or {}
+    return str(identity.get("sourceIp") or "")

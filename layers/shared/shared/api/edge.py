@@ -20,7 +20,7 @@ from aws_lambda_powertools.event_handler.openapi.exceptions import (
 
 from shared import json_text
 from shared.api import idempotency
-from shared.api.caller import Caller, Permission, check, identify
+from shared.api.caller import Caller, Permission, Public, Visitor, check, identify, visit
 from shared.errors import BadRequest, NotFound, PayloadTooLarge, PlatformError, TableBusy, Unavailable, Unprocessable
 from shared.store.ids import new_id
 from shared.store.table import TenantStore
@@ -76,9 +76,7 @@ def edge(app: APIGatewayRestResolver) -> Handler:
 
 def _answer(app: APIGatewayRestResolver, event: dict[str, Any], context: Any, trace_id: str) -> dict[str, Any]:
     event = event | {"path": _path(event)}
-    caller = identify(event, trace_id)
-    log_context(tenant_id=caller.tenant_id, user_id=caller.user_id)
-    _check_permission(app, event, caller)
+    caller = _sender(app, event, trace_id)
     _check_body(event)
     header = _header(event, "idempotency-key")
     if event["httpMethod"] != "POST" or header is None:
@@ -153,24 +151,45 @@ def _without(headers: dict[str, str], name: str) -> dict[str, str]:
     return {key: value for key, value in headers.items() if key.lower() != name}
 
 
-def _check_permission(app: APIGatewayRestResolver, event: dict[str, Any], caller: Caller) -> None:
-    """Refuse who lacks the route's scope before anything else is looked at.
+def _sender(app: APIGatewayRestResolver, event: dict[str, Any], trace_id: str) -> Caller | Visitor:
+    """Who sent the request; who lacks the route's scope is refused before anything else is looked at.
 
     Powertools resolves dependencies after it has validated the body, and an idempotent replay resolves none.
+
+    Raises:
+        Unauthorized, Forbidden: see `identify` and `check`.
     """
+    marks = _marks_of_route(app, event)
+    if any(isinstance(mark, Public) for mark in marks):
+        return visit(event, trace_id)
+    caller = identify(event, trace_id)
+    log_context(tenant_id=caller.tenant_id, user_id=caller.user_id)
+    for mark in marks:
+        if isinstance(mark, Permission):
+            check(caller.scopes, mark.scope)
+    return caller
+
+
+def _marks_of_route(app: APIGatewayRestResolver, event: dict[str, Any]) -> tuple[Permission | Public, ...]:
     for route in (*app._static_routes, *app._dynamic_routes):
         if route.method == event["httpMethod"] and route.rule.match(event["path"]):
-            for scope in _scopes(route.func):
-                check(caller.scopes, scope)
-            return
+            return _marks(route.func)
+    return ()
 
 
 @cache
-def _scopes(function: Callable[..., Any]) -> tuple[str, ...]:
-    """What a route's handler demands by `allowed(...)`."""
+def _marks(function: Callable[..., Any]) -> tuple[Permission | Public, ...]:
+    """What a route's handler says of who may call it.
+
+    Raises:
+        TypeError: it says nothing; a route that forgets to ask must not be open.
+    """
     hints = get_type_hints(function, include_extras=True).values()
     marks = [mark for hint in hints if get_origin(hint) is Annotated for mark in get_args(hint)[1:]]
-    return tuple(mark.scope for mark in marks if isinstance(mark, Permission))
+    found = tuple(mark for mark in marks if isinstance(mark, Permission | Public))
+    if not found:
+        raise TypeError(f"{function.__name__} does not say who may call it")
+    return found
 
 
 def _invalid_input(error: RequestValidationError | RequestUnsupportedContentType) -> PlatformError:

@@ -13,7 +13,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from shared.api.caller import Caller
+from shared.api.caller import Caller, Visitor
 from shared.errors import BadRequest, ConditionFailed, InFlight, Unprocessable
 from shared.store import keys
 from shared.store.ids import new_id
@@ -44,7 +44,7 @@ class Replay:
     answer: dict[str, Any]
 
 
-def begin(caller: Caller, header: str, operation: str, body: str) -> Ticket | Replay:
+def begin(caller: Caller | Visitor, header: str, operation: str, body: str) -> Ticket | Replay:
     """Take the request on, or find what it was answered; 1 write, with 1 read and 1 write more if seen before.
 
     Raises:

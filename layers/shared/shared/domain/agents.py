@@ -7,6 +7,7 @@ from pydantic import Field, computed_field
 from shared import clock
 from shared.config import settings
 from shared.domain import bindings, named, tools
+from shared.domain.bindings import Binding
 from shared.domain.fields import Model, Name, Prompt, ShortText, SmallObject, Tags, left_out
 from shared.domain.models import ModelName
 from shared.errors import ConditionFailed, Conflict, NotFound
@@ -138,6 +139,12 @@ def get(store: TenantStore, ref: str) -> Agent:
 def find(store: TenantStore, ref: str) -> Item:
     """An agent's item, with its bindings in its parts; 1 request by id, 2 by name."""
     return named.find(store, keys.AGENTS, ref, "agent")
+
+
+def to_run(store: TenantStore, ref: str) -> tuple[Agent, list[Binding]]:
+    """The agent and its bindings as a run that begins now is to see them; 1 request by id."""
+    item = find(store, ref)
+    return read(item), bindings.of_agent(item)
 
 
 def page(store: TenantStore, limit: int, after: str | None) -> Page:

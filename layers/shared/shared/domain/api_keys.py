@@ -21,7 +21,7 @@ from shared import clock
 from shared.clients.secrets import secret
 from shared.config import boot_keys, settings
 from shared.domain.fields import Model, Name, Record
-from shared.domain.scopes import SCOPES, holds, role_of, without_key_management
+from shared.domain.scopes import SCOPES, holds, role_of, without_management
 from shared.errors import ConditionFailed, Forbidden, NotFound
 from shared.store import keys
 from shared.store.table import Item, Page, Put, Remove, TenantStore, find_directory_entry
@@ -121,7 +121,7 @@ def create(store: TenantStore, draft: ApiKeyCreate, *, user_id: str, granted: fr
     Raises:
         Forbidden: a scope is asked for that the maker lacks.
     """
-    wanted = without_key_management(granted) if draft.scopes is None else frozenset(draft.scopes)
+    wanted = without_management(granted) if draft.scopes is None else frozenset(draft.scopes)
     if lacking := sorted(scope for scope in wanted if not holds(granted, scope)):
         raise Forbidden(f"You cannot grant a scope that you lack: {lacking[0]}.", code="scope_not_held")
     key_id = "".join(random.choice(_ALPHABET) for _ in range(16))

@@ -3,8 +3,8 @@
 import json
 
 from shared import errors
-from shared.domain import runs
-from shared.domain.runs import Status
+from shared.domain import run_ends
+from shared.domain.run_records import Status
 from shared.errors import RunError
 from shared.store.table import TenantStore
 
@@ -19,7 +19,7 @@ def end(store: TenantStore, run_id: str, name: str, cause: str) -> None:
         cause: its cause; for an error of a worker, the JSON that Lambda makes of the exception.
     """
     status, stop_reason, message = told(name, cause)
-    runs.finish(store, run_id, status, stop_reason=stop_reason, error=message)
+    run_ends.finish(store, run_id, status, stop_reason=stop_reason, error=message)
 
 
 def told(name: str, cause: str) -> tuple[Status, str, str]:

@@ -1,26 +1,23 @@
-"""Runs: an agent working on one input, from the first event to exactly one end."""
+"""Runs: an agent working on one input. Begun here; ended in `run_ends`."""
 
 import json
-from typing import Annotated, Any, Literal
+from typing import Annotated, Protocol
 
 from pydantic import Field
 
 from shared import clock
 from shared.clients import machines
-from shared.domain import agents, bindings, conversation, plans, tools
-from shared.domain.fields import InputMessage, Model, Record, SessionId, SmallObject
+from shared.domain import agents, conversation, plans, run_ends, tools
+from shared.domain.fields import InputMessage, Model, SessionId, SmallObject
 from shared.domain.plans import Plan, RunLimits
+from shared.domain.run_records import Run, RunEvent, read, stored
 from shared.domain.scopes import holds
-from shared.errors import ConditionFailed, Forbidden, NotFound, RunCancelled, RunError, Unprocessable
+from shared.errors import ConditionFailed, Forbidden, NotFound, RunCancelled, Unprocessable
 from shared.store import keys, run_log
 from shared.store.ids import new_id
-from shared.store.run_log import Event, Log
-from shared.store.table import Change, Item, Page, Put, TenantStore, Write
+from shared.store.run_log import Log
+from shared.store.table import Page, Put, TenantStore
 
-Status = Literal["queued", "running", "waiting", "succeeded", "failed", "cancelled", "timed_out"]
-MAX_TEXT_BYTES = 100_000
-_GRACE_SECONDS = 10
-_FINISH_ATTEMPTS = 8
 _HISTORY_TURNS = 20
 _HISTORY_CHARACTERS = 64_000
 
@@ -43,110 +40,59 @@ class RunCreate(Model):
     metadata: SmallObject = {}
 
 
-class ToolCalled(Record):
-    """A tool call as the run shows it."""
-
-    name: str
-    tool_call_id: str
-    args: dict[str, Any]
-    status: str
-    duration_ms: int | None
-
-
-class Run(Record):
-    """The record of a run. Counts are null until the run has ended, or if the provider gives none."""
-
-    id: str
-    tenant_id: str
-    agent_id: str
-    agent_version: int
-    session_id: str
-    trace_id: str
-    kind: Literal["llm"] = "llm"
-    status: Status
-    stop_reason: str | None = None
-    input_message: str
-    output_message: str | None = None
-    error_message: str | None = None
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    total_tokens: int | None = None
-    cost_usd: str | None = None
-    tools_called: list[ToolCalled] | None = None
-    messages: list[dict[str, Any]] | None = None
-    metadata: dict[str, Any]
-    created_at: str
-    started_at: str | None
-    finished_at: str | None = None
-    updated_at: str
-    deadline_at: Annotated[str, Field(exclude=True)] = ""
-    user_id: str
+class Starter(Protocol):
+    """Who starts a run, and with what rights: the caller of the request."""
 
     @property
-    def ended(self) -> bool:
-        return self.finished_at is not None
+    def user_id(self) -> str: ...
+
+    @property
+    def key_id(self) -> str: ...
+
+    @property
+    def scopes(self) -> frozenset[str]: ...
+
+    @property
+    def trace_id(self) -> str: ...
 
 
-class RunEvent(Record):
-    """One event of a run; `id` is its number, from 1 without gaps."""
-
-    id: int
-    event: str
-    data: dict[str, Any]
-    created_at: str
-
-
-def stored(run: Run) -> str:
-    """The run as the table keeps it, with what the API does not show."""
-    return json.dumps(
-        run.model_dump(exclude={"messages"}) | {"deadline_at": run.deadline_at},
-        ensure_ascii=False,
-        separators=(",", ":"),
-    )
-
-
-def read(doc: str) -> Run:
-    """A run from the table. One that outlived its deadline is over: no worker can end it otherwise any more."""
-    run = Run.model_validate_json(doc)
-    if run.ended or not overdue(run):
-        return run
-    return run.model_copy(
-        update={
-            "status": "timed_out",
-            "stop_reason": "max_seconds",
-            "error_message": "The run did not end within its limit.",
-            "finished_at": run.deadline_at,
-        }
-    )
-
-
-def of_item(item: Item) -> Run:
-    return read(item.doc)
-
-
-def overdue(run: Run) -> bool:
-    """Whether a run that has no end is past its deadline, and the time that its workers had to say so."""
-    return clock.in_seconds(-_GRACE_SECONDS) > run.deadline_at
-
-
-def start(
-    store: TenantStore, draft: RunCreate, *, user_id: str, granted: frozenset[str], trace_id: str
-) -> tuple[Run, bool]:
+def start(store: TenantStore, draft: RunCreate, starter: Starter) -> tuple[Run, bool]:
     """Run an agent and wait for it, at most `SYNC_WAIT_SECONDS`.
 
     Returns:
         The run, and whether it has ended. One that has not goes on.
 
     Raises:
+        NotFound, Forbidden, Unprocessable: see `begin`.
+        Unavailable: the machine could not be started.
+    """
+    run, new = begin(store, draft, starter)
+    if not new and (run.ended or run_log.read(store, run.id).tail > 1):
+        # The first try of this idempotent request began the run, and if its log has grown, the machine too.
+        return run, run.ended
+    ended = machines.run_and_wait({"tenant_id": store.tenant_id, "run_id": run.id})
+    seen = get(store, run.id)
+    if ended and not seen.ended:
+        # The machine is over and nobody marked the run: not even the worker whose work that is came through.
+        run_ends.finish(store, run.id, "failed", stop_reason="error", error="The run was ended by the platform.")
+        seen = get(store, run.id)
+    return seen, seen.ended
+
+
+def begin(store: TenantStore, draft: RunCreate, starter: Starter) -> tuple[Run, bool]:
+    """Write the run and the first event of its log; 1 transaction. No machine is started.
+
+    Returns:
+        The run, and whether it is new: the first try of an idempotent request may have begun it.
+
+    Raises:
         NotFound: no such agent.
         Forbidden: a draft, and the caller may not edit agents.
         Unprocessable: the agent and its tools are larger than a run can carry.
     """
-    item = agents.find(store, draft.agent_id)
-    agent = agents.read(item)
-    if agent.status == "draft" and not holds(granted, "agents:write"):
+    agent, bound = agents.to_run(store, draft.agent_id)
+    if agent.status == "draft" and not holds(starter.scopes, "agents:write"):
         raise Forbidden("A draft agent can be run by its editors only.", code="agent_is_draft")
-    bound = bindings.of_agent(item)
     moment = clock.now()
     run = Run(
         id=store.new_id(),
@@ -154,7 +100,7 @@ def start(
         agent_id=agent.id,
         agent_version=agent.version,
         session_id=draft.session_id or new_id(),
-        trace_id=trace_id,
+        trace_id=starter.trace_id,
         status="running",
         input_message=draft.input_message,
         metadata=draft.metadata,
@@ -162,7 +108,7 @@ def start(
         started_at=moment,
         updated_at=moment,
         deadline_at=clock.in_seconds(draft.limits.max_seconds),
-        user_id=user_id,
+        user_id=starter.user_id,
     )
     plan = plans.make(
         agent,
@@ -171,20 +117,9 @@ def start(
         limits=RunLimits(**draft.limits.model_dump()),
         deadline_at=run.deadline_at,
         continues_session=draft.session_id is not None,
-        may_write=holds(granted, "tools:write"),
+        may_write=holds(starter.scopes, "tools:write"),
     )
-    if not _begin(store, run, plan):
-        # The first try of this idempotent request began the run, and if its log has grown, the machine too.
-        begun = get(store, run.id)
-        if begun.ended or run_log.read(store, run.id).tail > 1:
-            return begun, begun.ended
-    ended = machines.run_and_wait({"tenant_id": store.tenant_id, "run_id": run.id})
-    seen = get(store, run.id)
-    if ended and not seen.ended:
-        # The machine is over and nobody marked the run: not even the worker whose work that is came through.
-        finish(store, run.id, "failed", stop_reason="error", error="The run was ended by the platform.")
-        seen = get(store, run.id)
-    return seen, seen.ended
+    return (run, True) if _begin(store, run, plan) else (get(store, run.id), False)
 
 
 def _begin(store: TenantStore, run: Run, plan: Plan) -> bool:
@@ -220,7 +155,7 @@ def get(store: TenantStore, run_id: str, *, with_messages: bool = False) -> Run:
         raise NotFound("No such run.")
     run = read(item.doc)
     if run.ended and item.version == 1:
-        finish(store, run.id, "timed_out", stop_reason="max_seconds", error=run.error_message)
+        run_ends.finish(store, run.id, "timed_out", stop_reason="max_seconds", error=run.error_message)
         item = store.get(keys.run(run_id)) or item
         run = read(item.doc)
     if with_messages:
@@ -277,102 +212,3 @@ def open_log(store: TenantStore, run_id: str) -> tuple[Log, Run, Plan]:
     if not log.events:
         raise RunCancelled("The run does not exist.")
     return log, Run.model_validate_json(log.heads["run"]), Plan.model_validate_json(log.heads["plan"])
-
-
-def finish(
-    store: TenantStore,
-    run_id: str,
-    status: Status,
-    *,
-    stop_reason: str,
-    output: str | None = None,
-    error: str | None = None,
-    last: tuple[tuple[str, dict[str, Any]], ...] = (),
-    log: Log | None = None,
-) -> None:
-    """End a run, once: the terminal event, the record and the session's turn in 1 transaction.
-
-    Whoever comes second finds the run ended and changes nothing.
-
-    Args:
-        last: events that belong before the terminal one, and behind nothing but `log`.
-        log: the log as the caller saw it; read anew if others wrote meanwhile.
-
-    Raises:
-        ConditionFailed: others wrote behind `log`, so that `last` has no place any more.
-    """
-    for _ in range(_FINISH_ATTEMPTS):
-        log = log or run_log.read(store, run_id)
-        seen = conversation.replay([*log.events, *(Event(0, name, data, "") for name, data in last)])
-        if not log.events or seen.end is not None:
-            return
-        run = Run.model_validate_json(log.heads["run"])
-        if overdue(run) and status == "succeeded":
-            # Readers have seen it timed out already; a late success would be a second end.
-            status, stop_reason, output, last = "timed_out", "max_seconds", None, ()
-            error = "The run did not end within its limit."
-        ended = _ended(run, seen, status, stop_reason, output, error)
-        writes: list[Write] = [
-            run_log.append(run_id, log.tail, [*last, _terminal(ended)]),
-            Change(keys.run(run_id), doc=stored(ended), when=1),
-        ]
-        if status == "succeeded":
-            turn = {"input_message": run.input_message, "output_message": output or "", "run_id": run_id}
-            writes.append(Put(keys.turn(run.session_id, run_id), json.dumps(turn, ensure_ascii=False), when=None))
-        try:
-            store.write(*writes)
-        except ConditionFailed:
-            if last:
-                raise
-            log = None
-            continue
-        return
-    raise RunError("The end of the run could not be written.")
-
-
-def _ended(
-    run: Run,
-    seen: conversation.Conversation,
-    status: Status,
-    stop_reason: str,
-    output: str | None,
-    error: str | None,
-) -> Run:
-    moment = clock.now()
-    calls = [
-        ToolCalled(
-            name=call.name,
-            tool_call_id=call.id,
-            args=conversation.arguments_of(call),
-            status=call.status if call.ended else "unknown" if call.status == "started" else "skipped",
-            duration_ms=call.duration_ms,
-        )
-        for call in seen.calls.values()
-    ]
-    if len(json.dumps([call.args for call in calls], ensure_ascii=False).encode()) > MAX_TEXT_BYTES:
-        calls = [call.model_copy(update={"args": {}}) for call in calls]
-    return run.model_copy(
-        update={
-            "status": status,
-            "stop_reason": stop_reason,
-            "output_message": output,
-            "error_message": error,
-            "prompt_tokens": seen.prompt_tokens if seen.counted else None,
-            "completion_tokens": seen.completion_tokens if seen.counted else None,
-            "total_tokens": seen.total_tokens if seen.counted else None,
-            "tools_called": calls,
-            "finished_at": moment,
-            "updated_at": moment,
-        }
-    )
-
-
-def _terminal(run: Run) -> tuple[str, dict[str, Any]]:
-    if run.status == "succeeded":
-        tokens = {
-            "prompt_tokens": run.prompt_tokens,
-            "completion_tokens": run.completion_tokens,
-            "total_tokens": run.total_tokens,
-        }
-        return "result", {"output": run.output_message, "tokens": tokens}
-    return "error", {"error": run.error_message, "status": run.status, "stop_reason": run.stop_reason}

@@ -4,30 +4,38 @@ from collections.abc import Iterable
 
 ADMIN = "admin"
 EXECUTE = "runs:execute"
-_RESOURCES = ("agents", "tools", "runs", "api-keys")
+_RESOURCES = ("agents", "tools", "runs", "api-keys", "users", "tenants")
 
-SCOPES = frozenset({ADMIN, EXECUTE, *(f"{name}:{verb}" for name in _RESOURCES for verb in ("read", "write"))})
+PLATFORM = frozenset({"tenants:read", "tenants:write"})
+"""What the operator of the platform may do. `admin` is a tenant's own administrator and holds none of these."""
+
+SCOPES = frozenset(
+    {ADMIN, EXECUTE, "audit:read", *(f"{name}:{verb}" for name in _RESOURCES for verb in ("read", "write"))}
+)
 """Every scope that there is."""
+
+MANAGEMENT = frozenset({"api-keys:read", "api-keys:write", "users:read", "users:write"})
+"""What is never handed on silently: a key or token gets these only by name."""
 
 ROLES = {
     "admin": frozenset({ADMIN}),
-    "developer": frozenset(SCOPES - {ADMIN, "api-keys:read", "api-keys:write"}),
+    "developer": frozenset(SCOPES - {ADMIN, "audit:read"} - MANAGEMENT - PLATFORM),
     "user": frozenset({EXECUTE, "agents:read", "tools:read", "runs:read"}),
 }
-"""Admin: all. Developer: all but the management of keys, users and tenants. User: read and run."""
+"""Admin: all in the tenant. Developer: all but keys, users, audit and tenants. User: read and run."""
 
 
 def holds(granted: Iterable[str], wanted: str) -> bool:
-    """Whether these scopes allow what `wanted` names. `admin` allows everything."""
+    """Whether these scopes allow what `wanted` names. `admin` allows everything but what is the operator's."""
     granted = frozenset(granted)
-    return wanted in SCOPES and (wanted in granted or ADMIN in granted)
+    return wanted in SCOPES and (wanted in granted or (ADMIN in granted and wanted not in PLATFORM))
 
 
-def without_key_management(granted: Iterable[str]) -> frozenset[str]:
-    """What a key gets that is made without scopes: its maker's, less the management of keys and users."""
+def without_management(granted: Iterable[str]) -> frozenset[str]:
+    """What a key or token gets that is made without scopes: its maker's, less keys, users and tenants."""
     granted = frozenset(granted)
     wide = SCOPES - {ADMIN} if ADMIN in granted else granted
-    return frozenset(wide - {"api-keys:read", "api-keys:write"})
+    return frozenset(wide - MANAGEMENT - PLATFORM)
 
 
 def role_of(granted: Iterable[str]) -> str:

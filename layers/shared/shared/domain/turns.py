@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from shared import clock, json_text
 from shared.clients import llm
-from shared.domain import conversation, models, plans, runs
+from shared.domain import conversation, models, plans, run_ends, runs
 from shared.domain.conversation import Conversation
 from shared.domain.plans import Plan, PlannedTool
 from shared.errors import ConditionFailed, LimitExceeded
@@ -60,7 +60,9 @@ def take(store: TenantStore, run_id: str) -> Next:
             store.write(run_log.append(run_id, log.tail, said))
         else:
             output = reply.content or ""
-            runs.finish(store, run_id, "succeeded", stop_reason="completed", output=output, last=tuple(said), log=log)
+            run_ends.finish(
+                store, run_id, "succeeded", stop_reason="completed", output=output, last=tuple(said), log=log
+            )
     except ConditionFailed:
         # Another copy of this worker was faster, or the run was ended: what stands in the log holds.
         return take(store, run_id)
@@ -108,7 +110,7 @@ def _said(reply: llm.Reply, plan: Plan, log: Log, seen: Conversation) -> list[tu
                 "arguments": asked.arguments,
             }
         )
-    if json_text.size([reply.content, calls]) > runs.MAX_TEXT_BYTES or len(calls) > 40:
+    if json_text.size([reply.content, calls]) > run_ends.MAX_TEXT_BYTES or len(calls) > 40:
         raise LimitExceeded("max_tokens: the model's answer is larger than 100 kB or asks for more than 40 calls.")
     step = len(seen.steps) + 1
     said: list[tuple[str, dict[str, Any]]] = [

@@ -1,0 +1,99 @@
+"""The record of a run, as the table keeps it and as the API shows it."""
+
+import json
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from shared import clock
+from shared.domain.fields import Record
+from shared.store.table import Item
+
+Status = Literal["queued", "running", "waiting", "succeeded", "failed", "cancelled", "timed_out"]
+_GRACE_SECONDS = 10
+
+
+class ToolCalled(Record):
+    """A tool call as the run shows it."""
+
+    name: str
+    tool_call_id: str
+    args: dict[str, Any]
+    status: str
+    duration_ms: int | None
+
+
+class Run(Record):
+    """The record of a run. Counts are null until the run has ended, or if the provider gives none."""
+
+    id: str
+    tenant_id: str
+    agent_id: str
+    agent_version: int
+    session_id: str
+    trace_id: str
+    kind: Literal["llm"] = "llm"
+    status: Status
+    stop_reason: str | None = None
+    input_message: str
+    output_message: str | None = None
+    error_message: str | None = None
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    total_tokens: int | None = None
+    cost_usd: str | None = None
+    tools_called: list[ToolCalled] | None = None
+    messages: list[dict[str, Any]] | None = None
+    metadata: dict[str, Any]
+    created_at: str
+    started_at: str | None
+    finished_at: str | None = None
+    updated_at: str
+    deadline_at: Annotated[str, Field(exclude=True)] = ""
+    user_id: str
+
+    @property
+    def ended(self) -> bool:
+        return self.finished_at is not None
+
+
+class RunEvent(Record):
+    """One event of a run; `id` is its number, from 1 without gaps."""
+
+    id: int
+    event: str
+    data: dict[str, Any]
+    created_at: str
+
+
+def stored(run: Run) -> str:
+    """The run as the table keeps it, with what the API does not show."""
+    return json.dumps(
+        run.model_dump(exclude={"messages"}) | {"deadline_at": run.deadline_at},
+        ensure_ascii=False,
+        separators=(",", ":"),
+    )
+
+
+def read(doc: str) -> Run:
+    """A run from the table. One that outlived its deadline is over: no worker can end it otherwise any more."""
+    run = Run.model_validate_json(doc)
+    if run.ended or not overdue(run):
+        return run
+    return run.model_copy(
+        update={
+            "status": "timed_out",
+            "stop_reason": "max_seconds",
+            "error_message": "The run did not end within its limit.",
+            "finished_at": run.deadline_at,
+        }
+    )
+
+
+def of_item(item: Item) -> Run:
+    return read(item.doc)
+
+
+def overdue(run: Run) -> bool:
+    """Whether a run that has no end is past its deadline, and the time that its workers had to say so."""
+    return clock.in_seconds(-_GRACE_SECONDS) > run.deadline_at
