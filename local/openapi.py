@@ -17,6 +17,7 @@ from typing import Any
 from aws_lambda_powertools.event_handler.openapi.constants import DEFAULT_OPENAPI_RESPONSE_DESCRIPTION
 from aws_lambda_powertools.event_handler.openapi.merge import OpenAPIMerge
 
+from shared.api.answers import IF_MATCH
 from shared.api.paging import PagingQuery
 
 ROOT = Path(__file__).parent.parent
@@ -79,8 +80,8 @@ _HEADERS: Json = {
 }
 _REQUEST_HEADERS: Json = {
     "X-Trace-Id": {
-        "description": "Goes into every log line, tool call and answer; made if left out.",
-        "schema": _TRACE_ID_SCHEMA,
+        "description": "Goes into every log line, tool call and answer. 1 to 128 of A-Z a-z 0-9 _ . : -; else one is made.",
+        "schema": {"type": "string"},
     },
     "Idempotency-Key": {
         "description": "The same key and body within 24 hours give the first answer again, without a second effect.",
@@ -225,6 +226,8 @@ def _parameters_of(given: Json, method: str) -> list[Json]:
     for parameter in own:
         if parameter["in"] == "header":
             parameter["name"] = parameter["name"].title()
+        if parameter["name"] == "If-Match":
+            parameter["schema"] = {"type": "string", "pattern": IF_MATCH.pattern}
     added = [*(name for name in given if name in paged), *(["Idempotency-Key"] if method == "post" else [])]
     return own + [_ref("parameters", name) for name in (*added, "X-Trace-Id")]
 

@@ -15,7 +15,8 @@ FUNCTIONS = ROOT / "functions"
 EVENTS = ROOT / "events"
 ASL = FUNCTIONS / "agent_run" / "agent_run.asl.json"
 
-_NOT_OURS = {"__pycache__", "node_modules"}
+# In a work tree of its own, .git is a file.
+_NOT_OURS = {"__pycache__", "node_modules", ".git"}
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ def files(*suffixes: str) -> Iterator[Path]:
             hidden = path.name.startswith(".") and path.name not in {".ci", ".github"}
             if path.is_dir() and not hidden and path.name not in _NOT_OURS:
                 pending.append(path)
-            elif path.is_file() and path.suffix in suffixes:
+            elif path.is_file() and path.suffix in suffixes and path.name not in _NOT_OURS:
                 yield path
 
 

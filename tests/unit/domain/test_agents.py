@@ -139,6 +139,10 @@ def test_unknown_tools_are_refused(api: Api, missing: str) -> None:
     assert api.delete("/tools/echo").status == 204
 
 
+def test_an_empty_tool_id_names_no_tool(api: Api) -> None:
+    assert api.post("/agents", {"name": "x", "tool_ids": [""]}).status == 404
+
+
 def test_tool_of_another_tenant_is_unknown(api: Api, other: Api) -> None:
     tool_id = runs.internal(api)
     assert other.post("/agents", {"name": "x", "tool_ids": [tool_id]}).status == 404

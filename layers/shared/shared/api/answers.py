@@ -13,6 +13,9 @@ from shared.store.table import Item, Page
 
 T = TypeVar("T")
 
+IF_MATCH = re.compile(r'^(?:\*|(?:W/)?"?([0-9]{1,9})"?)$')
+"""A version, bare or as an entity tag, or `*` for any."""
+
 
 def created(body: T, location: str, *, secret: bool = False) -> Response[T]:
     """201.
@@ -80,7 +83,7 @@ def expected_version(if_match: str | None) -> int | None:
     """
     if if_match is None or if_match.strip() == "*":
         return None
-    found = re.fullmatch(r'\s*(?:W/)?"?([0-9]{1,9})"?\s*', if_match)
+    found = IF_MATCH.fullmatch(if_match.strip())
     if found is None:
         raise BadRequest("If-Match must be a version, such as 3.", code="invalid_if_match")
     return int(found[1])

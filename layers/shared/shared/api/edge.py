@@ -13,10 +13,7 @@ from urllib.parse import quote, unquote
 
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response, content_types
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError
-from aws_lambda_powertools.event_handler.openapi.exceptions import (
-    RequestUnsupportedContentType,
-    RequestValidationError,
-)
+from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
 
 from shared import json_text
 from shared.api import idempotency
@@ -29,6 +26,7 @@ from shared.telemetry import clear_log_context, log_context, logger
 Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
 
 MAX_BODY_BYTES = 1_000_000
+_JSON, _FORM = "application/json", "application/x-www-form-urlencoded"
 _TRACE_ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 
 
@@ -41,7 +39,7 @@ def edge(app: APIGatewayRestResolver) -> Handler:
     def refuse(error: PlatformError) -> Response[Any]:
         return _response(error, app.context["trace_id"])
 
-    def refuse_input(error: RequestValidationError | RequestUnsupportedContentType) -> Response[Any]:
+    def refuse_input(error: RequestValidationError) -> Response[Any]:
         problems = list(error.errors())
         if any(problem["loc"][:1] == ("response",) for problem in problems):
             # Powertools raises the same error for an answer of ours that breaks its own schema.
@@ -50,7 +48,7 @@ def edge(app: APIGatewayRestResolver) -> Handler:
 
     register: Any = app.exception_handler
     register(PlatformError)(refuse)
-    register([RequestValidationError, RequestUnsupportedContentType])(refuse_input)
+    register(RequestValidationError)(refuse_input)
     register(NotFoundError)(lambda _: _response(NotFound("No such route."), app.context["trace_id"]))
 
     def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
@@ -125,7 +123,14 @@ def _check_body(event: dict[str, Any]) -> None:
         BadRequest: says what is wrong.
         PayloadTooLarge: more than a megabyte.
     """
-    body = event.get("body")
+    body = event.get("body") or ""
+    content_type = (_header(event, "content-type") or _JSON).partition(";")[0].strip().lower()
+    if content_type != _JSON:
+        # What curl sends with -d and no header is JSON under the name of a form.
+        if body and not (content_type == _FORM and body.lstrip().startswith("{")):
+            raise BadRequest("The body must be application/json.", code="unsupported_content_type")
+        event["headers"] = {**_without(event["headers"], "content-type"), "content-type": _JSON}
+        event.pop("multiValueHeaders", None)
     if not body:
         return
     if event.get("isBase64Encoded") or "\ufffd" in body:
@@ -133,11 +138,6 @@ def _check_body(event: dict[str, Any]) -> None:
         raise BadRequest("The body must be JSON text in UTF-8.", code="invalid_json")
     if len(body.encode("utf-8", "surrogatepass")) > MAX_BODY_BYTES:
         raise PayloadTooLarge(f"The body is larger than {MAX_BODY_BYTES} bytes.")
-    content_type = _header(event, "content-type") or ""
-    if content_type.startswith("application/x-www-form-urlencoded") and body.lstrip().startswith("{"):
-        # What curl sends with -d and no header: JSON under the name of a form.
-        event["headers"] = {**_without(event["headers"], "content-type"), "content-type": "application/json"}
-        event.pop("multiValueHeaders", None)
     try:
         parsed = json_text.parse(body)
     except ValueError as error:
@@ -192,9 +192,7 @@ def _marks(function: Callable[..., Any]) -> tuple[Permission | Public, ...]:
     return found
 
 
-def _invalid_input(error: RequestValidationError | RequestUnsupportedContentType) -> PlatformError:
-    if isinstance(error, RequestUnsupportedContentType):
-        return BadRequest("The body must be application/json.", code="unsupported_content_type")
+def _invalid_input(error: RequestValidationError) -> PlatformError:
     problems = [
         {"loc": _place(problem["loc"]), "msg": str(problem.get("msg", ""))[:300], "type": problem["type"]}
         for problem in error.errors()

@@ -24,7 +24,7 @@ class LlmParams(Model):
     max_completion_tokens: Annotated[int, Field(ge=1, le=100_000)] | None = None
     presence_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
     frequency_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
-    seed: Annotated[int, Field(ge=-(2**62), le=2**62)] | None = None
+    seed: Annotated[int, Field(ge=-(2**53) + 1, le=2**53 - 1)] | None = None
     stop: Annotated[list[Annotated[str, Field(max_length=100)]], Field(max_length=4)] | None = None
     parallel_tool_calls: bool | None = None
     reasoning_effort: Literal["minimal", "low", "medium", "high"] | None = None

@@ -187,8 +187,9 @@ class TenantStore:
     def get_many(self, keys: Sequence[Key]) -> dict[Key, Item]:
         """Those of the items that exist; 1 request per 100."""
         found: dict[Key, Item] = {}
-        for start in range(0, len(keys), _BATCH_GET_LIMIT):
-            wanted: list[Any] = [self._key(key) for key in dict.fromkeys(keys[start : start + _BATCH_GET_LIMIT])]
+        asked = [key for key in dict.fromkeys(keys) if _fits(key)]
+        for start in range(0, len(asked), _BATCH_GET_LIMIT):
+            wanted: list[Any] = [self._key(key) for key in asked[start : start + _BATCH_GET_LIMIT]]
             for _ in range(_MAX_BATCH_GET_ROUNDS):
                 answer = aws.dynamodb().batch_get_item(
                     RequestItems={settings().table_name: {"Keys": wanted, "ConsistentRead": True}}
