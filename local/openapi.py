@@ -80,7 +80,7 @@ _HEADERS: Json = {
 }
 _REQUEST_HEADERS: Json = {
     "X-Trace-Id": {
-        "description": "Goes into log lines, tool calls and the answer. Made anew if it is not 1 to 128 of A-Za-z0-9_.:-",
+        "description": "Goes into logs, tool calls and the answer. Made anew if it is not 1 to 128 of A-Za-z0-9_.:-",
         "schema": {"type": "string"},
     },
     "Idempotency-Key": {
