@@ -58,6 +58,7 @@ def outcome(stage: Stage, run: dict[str, Any]) -> tuple[str, str]:
     return called["status"], errors[0] if errors else ""
 
 
+@pytest.mark.covers("POST /runs")
 def test_a_tool_is_called_with_its_arguments_trace_and_idempotency_key(stage: Stage) -> None:
     tool = stage.tool("/tool/echo")
     run = stage.run(stage.agent([asks((tool, {"text": "hello"})), says("done")], tool))
@@ -68,6 +69,7 @@ def test_a_tool_is_called_with_its_arguments_trace_and_idempotency_key(stage: St
     assert headers["x-trace-id"] == run["trace_id"]
 
 
+@pytest.mark.covers("GET /runs/{run_id}/events")
 def test_events_are_numbered_without_gaps_and_end_once(stage: Stage) -> None:
     tool = stage.tool("/tool/echo")
     run = stage.run(stage.agent([asks((tool, {}), (tool, {}), (tool, {})), says("done")], tool))

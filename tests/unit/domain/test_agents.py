@@ -20,6 +20,7 @@ def place(answer: Any) -> str:
     return ".".join(str(part) for part in answer.json["errors"][0]["loc"])
 
 
+@pytest.mark.covers("POST /agents")
 def test_only_a_name_is_required(api: Api) -> None:
     answer = api.post("/agents", {"name": "support"})
     assert answer.status == 201
@@ -46,6 +47,7 @@ def test_only_a_name_is_required(api: Api) -> None:
     assert api.get(f"/agents/{agent['id']}").json == api.get("/agents/support").json == agent
 
 
+@pytest.mark.covers("POST /agents")
 def test_everything_set(api: Api) -> None:
     given: dict[str, Any] = {
         "name": "Support Desk",
@@ -179,6 +181,7 @@ def test_name_that_is_taken_in_between(api: Api, faults: Faults) -> None:
     assert api.get("/agents/first").json["version"] == 1
 
 
+@pytest.mark.covers("GET /agents/{agent_ref}")
 def test_agent_of_another_tenant_is_unknown(api: Api, other: Api) -> None:
     agent_id = runs.agent(api)
     for ref in (agent_id, "support"):
@@ -191,6 +194,7 @@ def test_agent_of_another_tenant_is_unknown(api: Api, other: Api) -> None:
     assert api.get("/agents/support").json["version"] == 1
 
 
+@pytest.mark.covers("PATCH /agents/{agent_ref}")
 def test_patch_sets_what_is_given(api: Api) -> None:
     before = api.make("/agents", name="support", llm_params={"temperature": 1, "seed": 7}, tags=["a"], role="clerk")
     after = api.patch("/agents/support", {"llm_params": {"top_p": 0.5}, "status": "published"}).json
@@ -210,6 +214,7 @@ def test_null_model_is_the_default_model(api: Api, setting: Setting, method: str
     assert api.call(method, "/agents/support", {"name": "support", "model": None}).json["model"] == "openai:gpt-4o-mini"
 
 
+@pytest.mark.covers("PUT /agents/{agent_ref}")
 def test_put_sets_everything_but_what_is_not_the_clients(api: Api) -> None:
     tool_id = runs.internal(api)
     runs.agent(api, tool_id, role="clerk", tags=["a"])
@@ -287,6 +292,7 @@ def test_delete_that_meets_an_update_is_refused(api: Api, faults: Faults) -> Non
     assert api.delete("/agents/support").status == 204
 
 
+@pytest.mark.covers("DELETE /agents/{agent_ref}")
 def test_deleted_agent_is_gone_and_its_name_is_free(api: Api, items: Callable[[], list[dict[str, Any]]]) -> None:
     agent_id = runs.agent(api, runs.internal(api))
     assert api.delete("/agents/support").status == 204
@@ -299,6 +305,7 @@ def test_deleted_agent_is_gone_and_its_name_is_free(api: Api, items: Callable[[]
     assert runs.agent(api) != agent_id
 
 
+@pytest.mark.covers("GET /agents")
 def test_list_shows_the_newest_first(api: Api) -> None:
     made = [runs.agent(api, name=f"a{n}") for n in range(3)]
     assert [agent["id"] for agent in api.get("/agents").json] == made[::-1]

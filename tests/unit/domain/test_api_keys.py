@@ -25,6 +25,7 @@ def make(api: Api, **fields: Any) -> Any:
     return api.make("/api-keys", **fields)
 
 
+@pytest.mark.covers("POST /api-keys")
 def test_key_is_shown_once(api: Api, items: Items) -> None:
     answer = api.post("/api-keys", {"name": "ci", "scopes": ["agents:read"]})
     assert answer.status == 201
@@ -261,6 +262,7 @@ def test_revoked_key_is_refused_within_the_time_of_the_cache(api: Api, travel: T
     assert authorize(key["key"]) is None
 
 
+@pytest.mark.covers("DELETE /api-keys/{api_key_id}")
 def test_revoking(api: Api, travel: Travel) -> None:
     kept, ended = make(api), make(api)
     path = f"/api-keys/{ended['id']}"
@@ -286,6 +288,7 @@ def test_keys_of_another_tenant_are_unknown(api: Api, other: Api) -> None:
     assert authorize(key["key"]) is not None
 
 
+@pytest.mark.covers("GET /api-keys")
 def test_revoked_keys_are_passed_over_in_pages(api: Api) -> None:
     made = [make(api)["id"] for _ in range(9)]
     for n in (8, 7, 4, 1, 0):

@@ -17,6 +17,7 @@ def pair(api: Api) -> tuple[str, str]:
     return runs.agent(api), runs.internal(api)
 
 
+@pytest.mark.covers("POST /agents/{agent_ref}/tools/{tool_ref}", "GET /agents/{agent_ref}/tools/{tool_ref}")
 def test_bind_with_defaults(api: Api, pair: tuple[str, str]) -> None:
     agent_id, tool_id = pair
     answer = api.post("/agents/support/tools/echo")
@@ -41,6 +42,7 @@ def test_bind_with_defaults(api: Api, pair: tuple[str, str]) -> None:
     assert api.get("/agents/support/tools").json == [binding]
 
 
+@pytest.mark.covers("POST /agents/{agent_ref}/tools/{tool_ref}")
 def test_binding_again_replaces(api: Api, pair: tuple[str, str]) -> None:
     given = {
         "permission_scope": "write",
@@ -137,12 +139,14 @@ def test_nothing_of_another_tenant_can_be_bound(api: Api, other: Api, pair: tupl
     assert api.get(f"/agents/{agent_id}/tools").json == []
 
 
+@pytest.mark.covers("GET /agents/{agent_ref}/tools")
 def test_bindings_are_listed_oldest_first(api: Api) -> None:
     runs.agent(api)
     made = [api.post(f"/agents/support/tools/{runs.webhook(api, f't{n}')}").json["id"] for n in range(5)]
     assert [binding["id"] for binding in api.get("/agents/support/tools").json] == made
 
 
+@pytest.mark.covers("DELETE /agents/{agent_ref}/tools/{tool_ref}")
 def test_unbind(api: Api, pair: tuple[str, str]) -> None:
     api.post("/agents/support/tools/echo")
     assert api.delete("/agents/support/tools/echo").status == 204

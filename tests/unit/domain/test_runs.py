@@ -16,6 +16,7 @@ from tests.unit.support.server import ToolServer
 pytestmark = pytest.mark.usefixtures("machine")
 
 
+@pytest.mark.covers("POST /runs")
 def test_run_without_tools(api: Api, model: ScriptedModel) -> None:
     agent_id = runs.agent(api, system_prompt="Be kind.", role="a clerk", description="You sell tea.")
     model.says("Hello!")
@@ -65,6 +66,7 @@ def test_run_without_tools(api: Api, model: ScriptedModel) -> None:
     assert model.keys == ["key-of-the-model-provider"]
 
 
+@pytest.mark.covers("GET /runs/{run_id}/events")
 def test_run_writes_a_log(api: Api, model: ScriptedModel) -> None:
     runs.agent(api)
     model.says("Hello!")
@@ -136,6 +138,7 @@ def test_one_tool_call(api: Api, model: ScriptedModel, server: ToolServer) -> No
     ]
 
 
+@pytest.mark.covers("GET /runs/{run_id}")
 def test_messages_are_shown_on_request_only(api: Api, model: ScriptedModel) -> None:
     runs.agent(api, runs.internal(api), system_prompt="Be kind.")
     model.asks(call("echo", {"text": "x"}, id="c1"), content="Let me see.").says("x")
@@ -348,6 +351,7 @@ def test_agent_and_tools_larger_than_a_run_can_carry(api: Api, store: TenantStor
     assert api.get("/runs").json == []
 
 
+@pytest.mark.covers("GET /runs")
 def test_list_shows_the_newest_run_first(api: Api, model: ScriptedModel) -> None:
     runs.agent(api)
     made = []

@@ -17,6 +17,7 @@ def refused(answer: Answer) -> str:
     return ".".join(str(part) for part in answer.json["errors"][0]["loc"])
 
 
+@pytest.mark.covers("POST /tools")
 def test_defaults(api: Api) -> None:
     answer = api.post("/tools", {"name": "echo"})
     assert answer.status == 201
@@ -45,6 +46,7 @@ def test_defaults(api: Api) -> None:
     assert api.get(f"/tools/{tool['id']}").json == api.get("/tools/echo").json == tool
 
 
+@pytest.mark.covers("POST /tools")
 def test_everything_set(api: Api) -> None:
     given = {
         "name": "lookup",
@@ -197,6 +199,7 @@ def test_names_that_look_alike_are_one_name(api: Api) -> None:
 
 
 @pytest.mark.parametrize("name", ["a b", "50%", "a%20b", "a/b", "a#b", "検索", "a?b=c", ".", "..", "a+b", "x" * 200])
+@pytest.mark.covers("GET /tools/{tool_ref}")
 def test_any_name_can_be_read_by_name(api: Api, name: str) -> None:
     tool = api.make("/tools", name=name)
     assert api.get(f"/tools/{quote(name, safe='')}").json == tool
@@ -222,6 +225,7 @@ def test_tool_of_another_tenant_is_unknown(api: Api, other: Api) -> None:
     assert api.get("/tools/echo").json["version"] == 1
 
 
+@pytest.mark.covers("PATCH /tools/{tool_ref}")
 def test_patch_sets_what_is_given(api: Api) -> None:
     before = api.make("/tools", name="lookup", endpoint=runs.ENDPOINT, input_schema=SCHEMA, tags=["a"])
     after = api.patch("/tools/lookup", {"description": "new", "tags": []}).json
@@ -229,6 +233,7 @@ def test_patch_sets_what_is_given(api: Api) -> None:
     assert after == api.get(f"/tools/{before['id']}").json
 
 
+@pytest.mark.covers("PUT /tools/{tool_ref}")
 def test_put_sets_everything(api: Api) -> None:
     before = api.make("/tools", name="lookup", endpoint=runs.ENDPOINT, input_schema=SCHEMA, tags=["a"], category="c")
     after = api.put("/tools/lookup", {"name": "echo"}).json
@@ -271,6 +276,7 @@ def test_patches_that_are_refused(api: Api, patch: dict[str, Any], place: str) -
     assert api.get("/tools/lookup").json == before
 
 
+@pytest.mark.covers("GET /tools", "PATCH /tools/{tool_ref}")
 def test_renaming_frees_the_old_name(api: Api) -> None:
     tool_id = runs.internal(api)
     assert api.patch("/tools/echo", {"name": "mirror"}).status == 200
@@ -281,6 +287,7 @@ def test_renaming_frees_the_old_name(api: Api) -> None:
     assert api.patch("/tools/mirror", {"name": "mirror"}).status == 200
 
 
+@pytest.mark.covers("DELETE /tools/{tool_ref}")
 def test_deleted_tool_is_gone_and_kept_for_audit(api: Api, items: Any) -> None:
     tool_id = runs.internal(api)
     assert api.delete("/tools/echo").status == 204
@@ -293,6 +300,7 @@ def test_deleted_tool_is_gone_and_kept_for_audit(api: Api, items: Any) -> None:
     assert runs.internal(api) != tool_id
 
 
+@pytest.mark.covers("DELETE /tools/{tool_ref}")
 def test_bound_tool_is_deleted_by_force_only(api: Api) -> None:
     tool_id = runs.internal(api)
     runs.agent(api, tool_id)
