@@ -2,10 +2,11 @@
 
 import time
 import uuid
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from shared.store.ids import is_id, new_id
+from shared.store.ids import first_at, is_id, made_at, new_id
 
 
 def test_form() -> None:
@@ -34,6 +35,20 @@ def test_an_id_tells_when_it_was_made() -> None:
     before = time.time_ns() // 1_000_000
     made = uuid.UUID(new_id()).int >> 80
     assert before <= made <= time.time_ns() // 1_000_000 + 50
+
+
+def test_ids_lie_between_the_bounds_of_their_time() -> None:
+    before = datetime.now(UTC)
+    made = new_id()
+    after = datetime.now(UTC) + timedelta(milliseconds=2)
+    assert first_at(before) <= made < first_at(after)
+    assert before - timedelta(milliseconds=1) <= made_at(made) <= after
+    assert made_at(first_at(made_at(made))) == made_at(made)
+
+
+@pytest.mark.parametrize("year", [1, 1970, 9999])
+def test_bounds_exist_for_every_time(year: int) -> None:
+    assert is_id(first_at(datetime(year, 1, 1, tzinfo=UTC)))
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,10 @@ def test_no_two_kinds_of_things_share_a_place() -> None:
         keys.log_batch("1", 1),
         keys.turn("1", "1"),
         keys.idempotency("1", "1"),
+        keys.audit("1"),
+        keys.usage("1"),
+        Key(keys.agent_stats("1"), "1"),
+        Key(keys.tool_stats("1"), "1"),
     ]
     assert len({place.partition for place in places}) == len(places)
 
@@ -55,7 +59,7 @@ def test_texts_of_callers_stay_inside_their_own_partition(table: str, text: str)
     store.write(Put(keys.agent("mine"), '"mine"'))
     for place in (keys.run(text), keys.turn(text, text), keys.log_batch(text, 1), keys.name(keys.TOOLS, text)):
         assert store.get(place) is None
-    for partition in (keys.run_log(text), keys.session(text), keys.users_of_tool(text)):
+    for partition in (keys.run_log(text), keys.session(text), keys.users_of_tool(text), keys.tool_stats(text)):
         assert store.query(partition, limit=None).items == []
 
 

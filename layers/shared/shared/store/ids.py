@@ -5,6 +5,7 @@ import re
 import threading
 import time
 import uuid
+from datetime import UTC, datetime
 
 _lock = threading.Lock()
 _last = 0
@@ -23,6 +24,17 @@ def new_id() -> str:
     value = (stamp >> 12) << 80 | 0x7 << 76 | (stamp & 0xFFF) << 64
     value |= 0b10 << 62 | int.from_bytes(os.urandom(8)) >> 2
     return str(uuid.UUID(int=value))
+
+
+def made_at(an_id: str) -> datetime:
+    """When an id was made, to the millisecond."""
+    return datetime.fromtimestamp((uuid.UUID(an_id).int >> 80) / 1000, UTC)
+
+
+def first_at(moment: datetime) -> str:
+    """Where ids made at that time begin: a bound for the sort keys of a list."""
+    milliseconds = round(moment.timestamp() * 1000)
+    return str(uuid.UUID(int=max(0, min(milliseconds, 2**48 - 1)) << 80))
 
 
 def is_id(text: str) -> bool:

@@ -25,6 +25,8 @@ AGENTS = "AGENT"
 TOOLS = "TOOL"
 API_KEYS = "API_KEY"
 RUNS = "RUN"
+AUDIT = "AUDIT"
+USAGE = "USAGE"
 
 
 def agent(agent_id: str) -> Key:
@@ -79,6 +81,25 @@ def session(session_id: str) -> str:
 
 def turn(session_id: str, run_id: str) -> Key:
     return Key(session(session_id), run_id)
+
+
+def audit(record_id: str) -> Key:
+    return Key(AUDIT, record_id)
+
+
+def usage(day: str) -> Key:
+    """What the tenant used on one day, such as `2026-11-21`."""
+    return Key(USAGE, day)
+
+
+def agent_stats(agent_id: str) -> str:
+    """The partition of the figures of an agent's runs, sorted by the time they ended."""
+    return f"AGENT#{agent_id}#STAT"
+
+
+def tool_stats(tool_id: str) -> str:
+    """The partition of the figures of a tool's calls, sorted by the time they ended."""
+    return f"TOOL#{tool_id}#STAT"
 
 
 def idempotency(operation: str, digest: str) -> Key:

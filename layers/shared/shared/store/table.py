@@ -8,19 +8,34 @@ Request units: Amazon DynamoDB Developer Guide, "Read and write request units"; 
 import random
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
 
 from botocore.exceptions import ClientError
 
 from shared.clients import aws
 from shared.config import settings
 from shared.errors import ConditionFailed, TableBusy
+from shared.store import writes as requests
 from shared.store.ids import new_id
 from shared.store.keys import DirectoryKey, Key, directory_entry
+from shared.store.writes import Add, Change, Exists, Put, Remove, Write
 
-if TYPE_CHECKING:
-    from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
+__all__ = [
+    "Add",
+    "Change",
+    "Exists",
+    "Item",
+    "Page",
+    "Put",
+    "Remove",
+    "TenantStore",
+    "Write",
+    "failed_writes",
+    "find_directory_entry",
+    "item_of",
+]
 
 _BUSY = {"ProvisionedThroughputExceededException", "ThrottlingException", "RequestLimitExceeded"}
 _BATCH_GET_LIMIT = 100
@@ -30,69 +45,18 @@ _WRITE_ATTEMPTS = 4
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One item as it stands in the table. `parts` are named JSON texts that can be changed one by one."""
+    """One item as it stands in the table.
+
+    Attributes:
+        parts: named JSON texts that can be changed one by one.
+        amounts: numbers that `Add` counts up; an item of these has no document.
+    """
 
     sort: str
     doc: str
     version: int
     parts: Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Put:
-    """Write a whole item.
-
-    Attributes:
-        when: `absent` = only if nothing stands there; an int = only over that version; None = in any case.
-        parts: named JSON texts beside the document (the bindings of an agent).
-        expires_at: epoch seconds for the table's time to live.
-    """
-
-    key: Key | DirectoryKey
-    doc: str
-    when: Literal["absent"] | int | None = "absent"
-    version: int = 1
-    parts: Mapping[str, str] | None = None
-    expires_at: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """Change parts of an item that exists, without reading it.
-
-    Attributes:
-        set_parts: parts to write; drop_parts: parts to remove.
-        needs_parts: parts that must be there; max_parts: there must be fewer parts than that.
-        doc: a new document, which raises the version by one; when: the version that the item must have.
-    """
-
-    key: Key
-    set_parts: Mapping[str, str] = field(default_factory=dict)
-    drop_parts: tuple[str, ...] = ()
-    needs_parts: tuple[str, ...] = ()
-    max_parts: int | None = None
-    doc: str | None = None
-    when: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Remove:
-    """Remove an item that exists (`when`: in that version; `parts`: and with exactly these parts)."""
-
-    key: Key | DirectoryKey
-    when: int | None = None
-    parts: Mapping[str, str] | None = None
-    must_exist: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Exists:
-    """Write nothing, but only if that item exists."""
-
-    key: Key
-
-
-Write = Put | Change | Remove | Exists
+    amounts: Mapping[str, Decimal]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,12 +67,15 @@ class Page:
     next_after: str | None
 
 
-def _item(raw: Mapping[str, Any]) -> Item:
+def item_of(raw: Mapping[str, Any]) -> Item:
+    """The item in DynamoDB's JSON."""
+    counted = "doc" not in raw
     return Item(
         sort=raw["sk"]["S"],
-        doc=raw["doc"]["S"],
-        version=int(raw["version"]["N"]),
+        doc="{}" if counted else raw["doc"]["S"],
+        version=0 if counted else int(raw["version"]["N"]),
         parts={name: value["S"] for name, value in raw.get("parts", {}).get("M", {}).items()},
+        amounts={name: Decimal(value["N"]) for name, value in raw.items() if "N" in value} if counted else {},
     )
 
 
@@ -139,7 +106,7 @@ def find_directory_entry(key_id: str) -> Item | None:
     answer = aws.dynamodb().get_item(
         TableName=settings().table_name, Key={"pk": {"S": partition}, "sk": {"S": sort}}, ConsistentRead=True
     )
-    return _item(answer["Item"]) if "Item" in answer else None
+    return item_of(answer["Item"]) if "Item" in answer else None
 
 
 def _fits(key: Key) -> bool:
@@ -163,14 +130,21 @@ class TenantStore:
         tenant_id: from the authorizer, never from a request. Empty raises `ValueError`: there is no default tenant.
         first_id: the id that the first `new_id()` returns. An idempotent request that is tried again gets the id of
             its first try, so that its effect cannot happen twice.
+        by: the stamp of the request whose writes these are. The first item that each `write` leaves carries it, and
+            the reader of the table's stream makes the audit record of it.
+
+    Attributes:
+        stamped: whether a write with the stamp is in the table.
     """
 
-    def __init__(self, tenant_id: str, first_id: str | None = None) -> None:
+    def __init__(self, tenant_id: str, first_id: str | None = None, by: str | None = None) -> None:
         if not tenant_id or "#" in tenant_id:
             raise ValueError("a tenant id is required")
         self.tenant_id = tenant_id
         self._prefix = f"TENANT#{tenant_id}#"
         self._first_id = first_id
+        self._by = by
+        self.stamped = False
 
     def new_id(self) -> str:
         """An id for a new thing."""
@@ -182,7 +156,7 @@ class TenantStore:
         if not _fits(key):
             return None
         answer = aws.dynamodb().get_item(TableName=settings().table_name, Key=self._key(key), ConsistentRead=True)
-        return _item(answer["Item"]) if "Item" in answer else None
+        return item_of(answer["Item"]) if "Item" in answer else None
 
     def get_many(self, keys: Sequence[Key]) -> dict[Key, Item]:
         """Those of the items that exist; 1 request per 100."""
@@ -195,7 +169,7 @@ class TenantStore:
                     RequestItems={settings().table_name: {"Keys": wanted, "ConsistentRead": True}}
                 )
                 for raw in answer["Responses"].get(settings().table_name, []):
-                    item = _item(raw)
+                    item = item_of(raw)
                     found[Key(raw["pk"]["S"].removeprefix(self._prefix), item.sort)] = item
                 unread = answer["UnprocessedKeys"].get(settings().table_name)
                 if unread is None:
@@ -212,6 +186,8 @@ class TenantStore:
         limit: int | None,
         after: str | None = None,
         newest_first: bool = False,
+        since: str | None = None,
+        before: str | None = None,
     ) -> Page:
         """Items of one partition in the order of their sort keys; 1 request per megabyte.
 
@@ -219,20 +195,30 @@ class TenantStore:
             limit: at most so many items; `None` reads the whole partition.
             after: go on behind this sort key.
             newest_first: descending.
+            since, before: only items from the one sort key on, and below the other.
         """
         if not _fits(Key(partition, after or "-")):
             return Page([], None)
+        low = max((end for end in (since, None if newest_first else after) if end is not None), default=None)
+        high = min((end for end in (before, after if newest_first else None) if end is not None), default=None)
+        if low is not None and high is not None and low >= high:
+            return Page([], None)
         values: dict[str, Any] = {":pk": {"S": self._prefix + partition}}
-        condition = "pk = :pk"
-        if after is not None:
-            condition += " AND sk < :after" if newest_first else " AND sk > :after"
-            values[":after"] = {"S": after}
+        values |= {name: {"S": end} for name, end in ((":low", low), (":high", high)) if end is not None}
+        condition, surplus = "pk = :pk", 0
+        if low is not None and high is not None:
+            # BETWEEN takes in both its ends: those that are not wanted are read, and left out.
+            condition, surplus = "pk = :pk AND sk BETWEEN :low AND :high", 2
+        elif low is not None:
+            condition = "pk = :pk AND sk > :low" if low == after else "pk = :pk AND sk >= :low"
+        elif high is not None:
+            condition = "pk = :pk AND sk < :high"
         options: dict[str, Any] = {}
         items: list[Item] = []
         while True:
             if limit is not None:
                 # One more than asked for tells whether there is a next page, without a second request.
-                options["Limit"] = limit + 1 - len(items)
+                options["Limit"] = limit + 1 + surplus - len(items)
             answer = aws.dynamodb().query(
                 TableName=settings().table_name,
                 KeyConditionExpression=condition,
@@ -241,7 +227,7 @@ class TenantStore:
                 ConsistentRead=True,
                 **options,
             )
-            items += [_item(raw) for raw in answer["Items"]]
+            items += [item_of(raw) for raw in answer["Items"] if raw["sk"]["S"] not in {after, before}]
             if "LastEvaluatedKey" not in answer or (limit is not None and len(items) > limit):
                 break
             options["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
@@ -256,10 +242,15 @@ class TenantStore:
             ConditionFailed: names the writes whose condition did not hold; nothing was written.
             TableBusy: throttled or met another transaction; nothing was written.
         """
-        requests = [self._request(write) for write in writes]
+        carrier = None if self._by is None else requests.stamped(writes)
+        parts = [
+            requests.request(write, self._key, self._by if position == carrier else None)
+            for position, write in enumerate(writes)
+        ]
         for attempt in range(_WRITE_ATTEMPTS):
             try:
-                _send(requests)
+                _send(parts)
+                self.stamped = self.stamped or carrier is not None
                 return
             except ClientError as error:
                 try:
@@ -276,94 +267,3 @@ class TenantStore:
     def _key(self, key: Key | DirectoryKey) -> dict[str, Any]:
         prefix = "" if isinstance(key, DirectoryKey) else self._prefix
         return {"pk": {"S": prefix + key.partition}, "sk": {"S": key.sort}}
-
-    def _request(self, write: Write) -> "TransactWriteItemTypeDef":
-        match write:
-            case Put():
-                return {"Put": self._put(write)}
-            case Change():
-                return {"Update": self._change(write)}
-            case Remove():
-                arguments: dict[str, Any] = {"TableName": settings().table_name, "Key": self._key(write.key)}
-                _require(arguments, write.when, "attribute_exists(pk)" if write.must_exist else "", write.parts)
-                return {"Delete": arguments}  # type: ignore[typeddict-item]
-            case Exists():
-                return {
-                    "ConditionCheck": {
-                        "TableName": settings().table_name,
-                        "Key": self._key(write.key),
-                        "ConditionExpression": "attribute_exists(pk)",
-                    }
-                }
-
-    def _put(self, write: Put) -> Any:
-        item = self._key(write.key)
-        item |= {"doc": {"S": write.doc}, "version": {"N": str(write.version)}}
-        if write.parts is not None:
-            item["parts"] = _parts(write.parts)
-        if write.expires_at is not None:
-            item["expires_at"] = {"N": str(write.expires_at)}
-        arguments: dict[str, Any] = {"TableName": settings().table_name, "Item": item}
-        if write.when == "absent":
-            arguments["ConditionExpression"] = "attribute_not_exists(pk)"
-        else:
-            _require(arguments, write.when, "")
-        return arguments
-
-    def _change(self, write: Change) -> Any:
-        arguments: dict[str, Any] = {"TableName": settings().table_name, "Key": self._key(write.key)}
-        names: dict[str, str] = {}
-        values: dict[str, Any] = {}
-        sets: list[str] = []
-        conditions = ["attribute_exists(pk)"]
-        for n, (part, text) in enumerate(write.set_parts.items()):
-            names |= {"#parts": "parts", f"#s{n}": part}
-            values[f":s{n}"] = {"S": text}
-            sets.append(f"#parts.#s{n} = :s{n}")
-        for n, part in enumerate(write.drop_parts):
-            names |= {"#parts": "parts", f"#d{n}": part}
-        for n, part in enumerate(write.needs_parts):
-            names |= {"#parts": "parts", f"#n{n}": part}
-            conditions.append(f"attribute_exists(#parts.#n{n})")
-        if write.max_parts is not None:
-            names |= {"#parts": "parts"}
-            values[":max_parts"] = {"N": str(write.max_parts)}
-            conditions.append("size(#parts) < :max_parts")
-        if write.doc is not None:
-            names |= {"#version": "version"}
-            values |= {":doc": {"S": write.doc}, ":one": {"N": "1"}}
-            sets += ["doc = :doc", "#version = #version + :one"]
-        if write.when is not None:
-            names |= {"#version": "version"}
-            values[":expected"] = {"N": str(write.when)}
-            conditions.append("#version = :expected")
-        expression = f"SET {', '.join(sets)}" if sets else ""
-        if write.drop_parts:
-            expression += " REMOVE " + ", ".join(f"#parts.#d{n}" for n in range(len(write.drop_parts)))
-        arguments |= {"UpdateExpression": expression.strip(), "ConditionExpression": " AND ".join(conditions)}
-        if names:
-            arguments["ExpressionAttributeNames"] = names
-        if values:
-            arguments["ExpressionAttributeValues"] = values
-        return arguments
-
-
-def _require(
-    arguments: dict[str, Any], version: int | None, otherwise: str, parts: Mapping[str, str] | None = None
-) -> None:
-    """Add the condition `version = :expected` (and on the parts, too), or `otherwise`."""
-    if version is None:
-        if otherwise:
-            arguments["ConditionExpression"] = otherwise
-        return
-    arguments["ConditionExpression"] = "#version = :expected"
-    arguments["ExpressionAttributeNames"] = {"#version": "version"}
-    arguments["ExpressionAttributeValues"] = {":expected": {"N": str(version)}}
-    if parts is not None:
-        arguments["ConditionExpression"] += " AND #parts = :parts"
-        arguments["ExpressionAttributeNames"]["#parts"] = "parts"
-        arguments["ExpressionAttributeValues"][":parts"] = _parts(parts)
-
-
-def _parts(parts: Mapping[str, str]) -> dict[str, Any]:
-    return {"M": {name: {"S": text} for name, text in parts.items()}}
