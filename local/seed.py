@@ -1,4 +1,4 @@
-"""What a newcomer finds on the first start: a demo tenant with an administrator's key."""
+"""What a newcomer finds on the first start: the demo tenants with their limits, and a key that may do everything."""
 
 import json
 import os
@@ -8,20 +8,33 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from local.errors import LocalError
-
-DEMO_TENANT = "demo"
+from local.settings import DEMO_TENANT, DEMO_TENANTS, OPERATORS_SCOPES
 
 _TIMEOUT_SECONDS = 30
 
 
-def demo_key(url: str, boot_key: str, file: Path) -> str:
-    """The demo tenant's key: the one in ``file`` while it works, else a new one made through the API."""
+def demo_key(url: str, operator_key: str, boot_key: str, file: Path) -> str:
+    """The demo tenant's key: the one in ``file`` while it works, else a new one made through the API.
+
+    With a new one come the demo tenants, as far as they do not exist.
+
+    Args:
+        operator_key: of the operator, in no demo tenant; boot_key: of the demo tenant's administrator. The demo tenant
+            calls only after it is made, since its limits are remembered from its first call.
+    """
     if file.exists():
         kept = file.read_text().strip()
-        status, _ = _call(url, "GET", "/api-keys", kept)
+        status, _ = _call(url, "GET", "/tenants?limit=1", kept)
         if status == 200:
             return kept
-    status, answer = _call(url, "POST", "/api-keys", boot_key, {"name": "Local demo", "scopes": ["admin"]})
+    for tenant, limits in DEMO_TENANTS.items():
+        plan = "free" if limits else "unlimited"
+        body = {"id": tenant, "name": tenant, "plan": plan, "limits": {"requests": limits}}
+        status, answer = _call(url, "POST", "/tenants", operator_key, body)
+        if status not in {201, 409}:
+            raise LocalError(f"the tenant {tenant} could not be made: POST /tenants answered {status} {answer}")
+    scopes = ["admin", *OPERATORS_SCOPES]
+    status, answer = _call(url, "POST", "/api-keys", boot_key, {"name": "Local demo", "scopes": scopes})
     if status != 201:
         raise LocalError(f"the demo key could not be made: POST /api-keys answered {status} {answer}")
     made = str(answer["key"])

@@ -15,7 +15,7 @@ from local.data_folder import DataFolder
 from local.gateway import Gateway
 from local.host import Host
 from local.servers import LoopThread
-from local.settings import PARAMETERS, boot_key
+from local.settings import DEMO_TENANT, OPERATORS_SCOPES, PARAMETERS, boot_key
 from local.stack import Stack
 
 LAYER = Path(__file__).parent.parent / "layers" / "shared"
@@ -33,7 +33,8 @@ class Services:
 
     def __init__(self, folder: DataFolder, emulator_url: str, settings: Mapping[str, str]) -> None:
         self._folder, self._emulator_url, self._settings = folder, emulator_url, settings
-        # A boot key that no other process ever sees; it makes the first real key.
+        # Boot keys that no other process ever sees; they make the first tenants and the first real key.
+        self._operator_key = secrets.token_urlsafe(32)
         self._internal_key = secrets.token_urlsafe(32)
         self._undo = ExitStack()
         self._stack: Stack
@@ -51,7 +52,11 @@ class Services:
         variables = isolation.function_variables(self._stack.functions, self._emulator_url)
         variables |= {name: value for name, value in self._settings.items() if name not in PARAMETERS}
         boot_keys = json.loads(self._settings["AUTH_API_KEYS"])
-        variables["AUTH_API_KEYS"] = json.dumps(boot_keys | {self._internal_key: boot_key(seed.DEMO_TENANT)})
+        boot_keys |= {
+            self._operator_key: boot_key("operator", OPERATORS_SCOPES),
+            self._internal_key: boot_key(DEMO_TENANT, ("admin", *OPERATORS_SCOPES)),
+        }
+        variables["AUTH_API_KEYS"] = json.dumps(boot_keys)
         self._undo.enter_context(isolation.environment(variables))
         self._undo.enter_context(isolation.isolated(LAYER, self._folder.fresh_log("functions.log")))
         self._loop = LoopThread()
@@ -71,7 +76,7 @@ class Services:
         """The demo tenant's key; where the template cannot make keys, a boot key of this process."""
         routes = self._stack.api.routes if self._stack.api else ()
         if any((route.method, route.path) == ("POST", "/api-keys") for route in routes):
-            return seed.demo_key(url, self._internal_key, self._folder.path / "demo-key")
+            return seed.demo_key(url, self._operator_key, self._internal_key, self._folder.path / "demo-key")
         return self._internal_key
 
     def restart_interrupted(self) -> None:

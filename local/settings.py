@@ -1,13 +1,21 @@
 """What a user may set through the environment, and where each setting goes."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from local.errors import LocalError
 
 DEFAULT_PORT = 8000
-DEMO_TENANTS = ("tenant_a", "tenant_b", "tenant_c")
+DEMO_TENANT = "demo"
+# Document 0's tenants with their limits on requests, and one without.
+DEMO_TENANTS: dict[str, list[str]] = {
+    "tenant_a": ["10/hour"],
+    "tenant_b": ["200/day"],
+    "tenant_c": ["5/minute"],
+    DEMO_TENANT: [],
+}
+OPERATORS_SCOPES = ("tenants:read", "tenants:write")
 
 # Settings that the template takes as parameters; every other one becomes an environment variable.
 PARAMETERS = {
@@ -17,6 +25,8 @@ PARAMETERS = {
     "DEFAULT_MODEL": "DefaultModel",
     "LOG_LEVEL": "LogLevel",
     "OPENAI_BASE_URL": "OpenAIBaseUrl",
+    "RATE_LIMIT_DEFAULT": "RateLimitDefault",
+    "RATE_LIMIT_RUNS": "RateLimitRuns",
 }
 # The keys of model providers stay out of the parameters, and so out of the emulator's state on disk.
 _NAMES = frozenset(PARAMETERS) | {"CUSTOM_API_KEY", "HOST", "OPENAI_API_KEY", "PORT", "SYNC_WAIT_SECONDS"}
@@ -58,9 +68,9 @@ def boot_keys(text: str) -> dict[str, Any]:
         mine = None
     if not isinstance(mine, dict):
         raise LocalError("AUTH_API_KEYS must be a JSON object: {key: {tenant_id, user_id, scopes}}")
-    return {tenant: boot_key(tenant) for tenant in DEMO_TENANTS} | mine
+    return {tenant: boot_key(tenant) for tenant in DEMO_TENANTS if tenant != DEMO_TENANT} | mine
 
 
-def boot_key(tenant: str) -> dict[str, Any]:
-    """What a boot key of a tenant's administrator says."""
-    return {"tenant_id": tenant, "user_id": f"{tenant}-user", "scopes": ["admin"]}
+def boot_key(tenant: str, scopes: Sequence[str] = ("admin",)) -> dict[str, Any]:
+    """What a boot key says; without scopes, that of a tenant's administrator."""
+    return {"tenant_id": tenant, "user_id": f"{tenant}-user", "scopes": list(scopes)}

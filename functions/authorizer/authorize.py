@@ -7,14 +7,15 @@ do is the routes' business.
 from typing import Any
 
 from shared.api.authorizer import credentials, policy
-from shared.domain import identities
+from shared.domain import identities, tenants
 from shared.telemetry import worker
 
 
 @worker
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     identity = identities.resolve(credentials(event))
-    if identity is None:
+    standing = tenants.standing(identity.tenant_id) if identity else None
+    if identity is None or standing is None or not standing.active:
         # The text that API Gateway turns into its UNAUTHORIZED response.
         raise PermissionError("Unauthorized")
-    return policy(event["methodArn"], identity)
+    return policy(event["methodArn"], identity, standing)

@@ -66,6 +66,11 @@ def test_the_events_carry_what_the_authorizer_answers() -> None:
     assert answer["policyDocument"]["Statement"][0]["Effect"] == "Allow"
     said = {"principalId": answer["principalId"], **answer["context"]}
     for function in api_functions():
+        assert function.route
+        if function.route[1].startswith("/tenants"):
+            said |= {"scopes": "admin tenants:read tenants:write"}
+        else:
+            said |= {"scopes": "admin"}
         carried = load_json(function.event)["requestContext"]["authorizer"]
         assert said.items() <= carried.items(), f"{shown(function.event)}: the authorizer answers {json.dumps(said)}"
 

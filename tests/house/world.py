@@ -14,12 +14,13 @@ from moto import mock_aws
 
 from shared import config
 from shared.clients import aws, http, llm, machines, secrets
-from shared.domain import agents, api_keys, identities, runs, tools
+from shared.domain import agents, api_keys, identities, runs, tenants, tools
 from shared.store import run_log
 from shared.store.table import TenantStore
 from tests.house.repository import resources
 
 TENANT, USER = "tenant_a", "tenant_a-user"
+OTHER_TENANT = "globex"
 AGENT = "019aa649-1a01-7000-8000-000000000001"
 TOOL = "019aa649-1a02-7000-8000-000000000002"
 API_KEY = "019aa649-1a03-7000-8000-000000000003"
@@ -65,6 +66,7 @@ def _forget() -> None:
     for cached in _CACHES:
         cached.cache_clear()
     identities._remembered.clear()
+    tenants._remembered.clear()
 
 
 def _make_table() -> None:
@@ -74,6 +76,7 @@ def _make_table() -> None:
 
 
 def _seed() -> None:
+    TenantStore(OTHER_TENANT).write(*tenants.new(OTHER_TENANT, "Globex"))
     echo = tools.ToolCreate(name="echo_tool", endpoint="https://tools.example.com/echo")
     tools.create(TenantStore(TENANT, TOOL), echo)
     support = agents.AgentCreate(name="support", status="published", tool_ids=[TOOL])

@@ -59,26 +59,39 @@ def platform(
         "SECRET_DEMO_TOKEN": "s3cr3t-value-of-the-tool",
         "AUTH_API_KEYS": json.dumps(
             {
-                "no-scopes": {"tenant_id": "tenant_a", "user_id": "nobody", "scopes": []},
-                "operator": {"tenant_id": "tenant_a", "user_id": "operator", "scopes": ["admin", *sorted(PLATFORM)]},
+                "mine": {"tenant_id": "mine", "user_id": "mine-user", "scopes": ["admin"]},
+                "theirs": {"tenant_id": "theirs", "user_id": "theirs-user", "scopes": ["admin"]},
+                "no-scopes": {"tenant_id": "mine", "user_id": "nobody", "scopes": []},
+                "operator": {"tenant_id": "mine", "user_id": "operator", "scopes": ["admin", *sorted(PLATFORM)]},
             }
         ),
     }
     with Runtime(data_dir, free_port(), settings) as runtime:
+        for tenant in ("mine", "theirs"):
+            new_tenant(runtime, tenant)
         yield runtime
+
+
+def new_tenant(platform: Runtime, tenant_id: str, **fields: Any) -> str:
+    """Make a tenant, unlimited unless the fields say otherwise; returns its administrator's key."""
+    body = {"id": tenant_id, "name": tenant_id, "plan": "unlimited", **fields}
+    headers = {"X-API-Key": platform.admin_key}
+    answer = httpx.post(f"{platform.url}/tenants", json=body, headers=headers, timeout=35)
+    assert answer.status_code == 201, answer.text
+    return str(answer.json()["admin_key"])
 
 
 @pytest.fixture(scope="session")
 def api(platform: Runtime) -> Iterator[httpx.Client]:
-    """The API as the administrator of ``tenant_a``."""
-    with httpx.Client(base_url=platform.url, headers={"X-API-Key": "tenant_a"}, timeout=35) as client:
+    """The API as the administrator of the tenant ``mine``, which has no limits."""
+    with httpx.Client(base_url=platform.url, headers={"X-API-Key": "mine"}, timeout=35) as client:
         yield client
 
 
 @pytest.fixture(scope="session")
 def other_api(platform: Runtime) -> Iterator[httpx.Client]:
-    """The API as the administrator of ``tenant_b``, who must never see anything of ``tenant_a``."""
-    with httpx.Client(base_url=platform.url, headers={"X-API-Key": "tenant_b"}, timeout=35) as client:
+    """The API as the administrator of ``theirs``, who must never see anything of ``mine``."""
+    with httpx.Client(base_url=platform.url, headers={"X-API-Key": "theirs"}, timeout=35) as client:
         yield client
 
 

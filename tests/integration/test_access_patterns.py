@@ -24,7 +24,7 @@ ROW = re.compile(r"^\| ([^|]+) \| [^|]+ \| (\d+) \| (\d+) \| (\d+) \|$", re.MULT
 @pytest.fixture(scope="module")
 def measured(platform: Runtime) -> dict[str, Tally]:
     """Every operation once, after a first request has filled the authorizer's memory."""
-    client = httpx.Client(base_url=platform.url, headers={"X-API-Key": "tenant_b"}, timeout=30)
+    client = httpx.Client(base_url=platform.url, headers={"X-API-Key": "theirs"}, timeout=30)
     found: dict[str, Tally] = {}
 
     def count(name: str, send: Callable[[], httpx.Response]) -> Any:
@@ -99,7 +99,7 @@ def test_a_one_tool_run_costs_at_most_14_requests_and_16_write_units(measured: d
 
 def test_a_one_tool_run_takes_six_state_transitions_and_three_worker_calls(platform: Runtime) -> None:
     machines = boto3.client("stepfunctions", endpoint_url=platform.emulator_url, **EMULATOR)
-    with httpx.Client(base_url=platform.url, headers={"X-API-Key": "tenant_b"}, timeout=30) as client:
+    with httpx.Client(base_url=platform.url, headers={"X-API-Key": "theirs"}, timeout=30) as client:
         tool = client.post("/tools", json={"name": "steps_echo", "endpoint": f"{platform.tools_url}/echo"}).json()
         agent = client.post("/agents", json={"name": "steps", "tool_ids": [tool["id"]]}).json()
         task = {"agent_id": agent["id"], "input_message": 'Use steps_echo to say "hello"'}

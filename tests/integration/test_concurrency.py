@@ -19,7 +19,7 @@ def clients(platform: Runtime, key: str) -> httpx.Client:
 
 
 def test_of_200_creates_of_one_name_exactly_one_succeeds(platform: Runtime) -> None:
-    with clients(platform, "tenant_a") as api, ThreadPoolExecutor(WORKERS) as pool:
+    with clients(platform, "mine") as api, ThreadPoolExecutor(WORKERS) as pool:
         answers = list(pool.map(lambda _: api.post("/agents", json={"name": "the only one"}), range(200)))
         assert Counter(answer.status_code for answer in answers) == {201: 1, 409: 199}
         assert {answer.json()["code"] for answer in answers if answer.status_code == 409} == {"name_taken"}
@@ -29,7 +29,7 @@ def test_of_200_creates_of_one_name_exactly_one_succeeds(platform: Runtime) -> N
 
 def test_100_duplicates_with_one_idempotency_key_have_one_effect(platform: Runtime) -> None:
     headers = {"Idempotency-Key": "the same"}
-    with clients(platform, "tenant_a") as api, ThreadPoolExecutor(WORKERS) as pool:
+    with clients(platform, "mine") as api, ThreadPoolExecutor(WORKERS) as pool:
         send = lambda _: api.post("/tools", json={"name": "made once"}, headers=headers)  # noqa: E731
         answers = list(pool.map(send, range(100)))
         assert {answer.status_code for answer in answers} <= {201, 409}
@@ -39,7 +39,7 @@ def test_100_duplicates_with_one_idempotency_key_have_one_effect(platform: Runti
 
 
 def test_of_updates_on_one_version_exactly_one_succeeds(platform: Runtime) -> None:
-    with clients(platform, "tenant_a") as api, ThreadPoolExecutor(WORKERS) as pool:
+    with clients(platform, "mine") as api, ThreadPoolExecutor(WORKERS) as pool:
         path = f"/agents/{api.post('/agents', json={'name': 'contested'}).json()['id']}"
         send = lambda n: api.patch(path, json={"role": f"r{n}"}, headers={"If-Match": "1"})  # noqa: E731
         answers = list(pool.map(send, range(40)))
@@ -48,7 +48,7 @@ def test_of_updates_on_one_version_exactly_one_succeeds(platform: Runtime) -> No
 
 
 def test_updates_without_a_version_are_all_applied(platform: Runtime) -> None:
-    with clients(platform, "tenant_a") as api, ThreadPoolExecutor(8) as pool:
+    with clients(platform, "mine") as api, ThreadPoolExecutor(8) as pool:
         path = f"/agents/{api.post('/agents', json={'name': 'busy'}).json()['id']}"
         answers = list(pool.map(lambda n: api.patch(path, json={"role": f"r{n}"}), range(24)))
         done = sum(answer.status_code == 200 for answer in answers)
@@ -57,7 +57,7 @@ def test_updates_without_a_version_are_all_applied(platform: Runtime) -> None:
 
 
 def test_binds_and_unbinds_at_once_leave_agent_and_tools_agreed(platform: Runtime) -> None:
-    with clients(platform, "tenant_a") as api, ThreadPoolExecutor(16) as pool:
+    with clients(platform, "mine") as api, ThreadPoolExecutor(16) as pool:
         tools = [api.post("/tools", json={"name": f"many {n}"}).json()["id"] for n in range(16)]
         agent = api.post("/agents", json={"name": "many tools"}).json()["id"]
         bound = list(pool.map(lambda tool: api.post(f"/agents/{agent}/tools/{tool}").status_code, tools))
@@ -72,11 +72,11 @@ def test_binds_and_unbinds_at_once_leave_agent_and_tools_agreed(platform: Runtim
 def test_32_threads_of_two_tenants_never_see_a_foreign_byte(platform: Runtime) -> None:
     """Everything that a tenant makes carries its mark; no answer may carry the other's."""
     number = itertools.count()
-    marks = {"tenant_b": "mark-of-b", "tenant_c": "mark-of-c"}
-    owned: dict[str, list[str]] = {"tenant_b": [], "tenant_c": []}
-    texts: dict[str, list[str]] = {"tenant_b": [], "tenant_c": []}
-    with clients(platform, "tenant_b") as b, clients(platform, "tenant_c") as c:
-        apis = {"tenant_b": b, "tenant_c": c}
+    marks = {"mine": "mark-of-b", "theirs": "mark-of-c"}
+    owned: dict[str, list[str]] = {"mine": [], "theirs": []}
+    texts: dict[str, list[str]] = {"mine": [], "theirs": []}
+    with clients(platform, "mine") as b, clients(platform, "theirs") as c:
+        apis = {"mine": b, "theirs": c}
         for tenant, api in apis.items():
             made = api.post("/agents", json={"name": f"{marks[tenant]} runner"})
             assert made.status_code == 201
@@ -113,10 +113,10 @@ def test_32_threads_of_two_tenants_never_see_a_foreign_byte(platform: Runtime) -
             list(pool.map(work, range(WORKERS)))
         for tenant, api in apis.items():
             texts[tenant] += [api.get(path, params={"limit": 100}).text for path in ("/agents", "/tools", "/runs")]
-    everything_b, everything_c = "".join(texts["tenant_b"]), "".join(texts["tenant_c"])
+    everything_b, everything_c = "".join(texts["mine"]), "".join(texts["theirs"])
     assert "mark-of-b" in everything_b
     assert "mark-of-c" in everything_c
     assert "mark-of-c" not in everything_b
-    assert "tenant_c" not in everything_b
+    assert "theirs" not in everything_b
     assert "mark-of-b" not in everything_c
-    assert "tenant_b" not in everything_c
+    assert "mine" not in everything_c

@@ -18,7 +18,7 @@ from moto.core.models import DEFAULT_ACCOUNT_ID
 
 from shared import clock, config
 from shared.clients import aws, http, llm, machines, secrets
-from shared.domain import identities
+from shared.domain import identities, tenants
 from shared.store.table import TenantStore
 from tests.unit.support.faults import Faults
 from tests.unit.support.gateway import Api
@@ -96,6 +96,7 @@ def _forget_settings() -> None:
     for cached in (config.settings, secrets.secret, secrets.model_key, llm._client):
         cached.cache_clear()
     identities._remembered.clear()
+    tenants._remembered.clear()
 
 
 @pytest.fixture

@@ -2,8 +2,11 @@
 
 import json
 import os
+import re
 from dataclasses import dataclass
 from functools import cache
+
+_RATE_LIMIT = re.compile(r"[1-9][0-9]{0,6}/(second|minute|hour|day)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,11 +22,26 @@ class Settings:
     tool_private_hosts: frozenset[str]
     tool_secrets: frozenset[str]
     authorizer_cache_seconds: int
+    rate_limit_default: tuple[str, ...]
+    rate_limit_runs: tuple[str, ...]
     aws_endpoint: str | None
 
 
 def _names(variable: str) -> frozenset[str]:
     return frozenset(name.strip() for name in os.environ.get(variable, "").split(",") if name.strip())
+
+
+def _rate_limits(variable: str, default: str) -> tuple[str, ...]:
+    """Limits such as ``100/minute,1000/day``; the word `unlimited` means none.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    text = os.environ.get(variable) or default
+    limits = () if text == "unlimited" else tuple(limit.strip() for limit in text.split(","))
+    if any(_RATE_LIMIT.fullmatch(limit) is None for limit in limits):
+        raise ValueError(f"{variable} must be like 100/minute, or unlimited")
+    return limits
 
 
 @cache
@@ -40,6 +58,8 @@ def settings() -> Settings:
         tool_private_hosts=_names("TOOL_PRIVATE_HOSTS"),
         tool_secrets=_names("TOOL_SECRETS"),
         authorizer_cache_seconds=int(env.get("AUTHORIZER_CACHE_SECONDS", "60")),
+        rate_limit_default=_rate_limits("RATE_LIMIT_DEFAULT", "100/minute"),
+        rate_limit_runs=_rate_limits("RATE_LIMIT_RUNS", "20/minute"),
         aws_endpoint=env.get("AWS_ENDPOINT_URL"),
     )
 

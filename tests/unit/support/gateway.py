@@ -124,11 +124,13 @@ class Api:
 
     Attributes:
         scopes: what the authorizer says that the caller holds, separated by blanks.
+        limits: the tenant's limits as the authorizer says them: none.
     """
 
     tenant: str = "tenant_a"
     user: str = "user_1"
     scopes: str = "admin"
+    limits: str = '{"requests": [], "runs": []}'
 
     def as_(self, **who: str) -> "Api":
         """The API as somebody else sees it: `tenant`, `user`, `scopes`."""
@@ -171,6 +173,7 @@ class Api:
         for name, _, value in pairs:
             values.setdefault(name, []).append(value)
         speaks = {"tenant_id": self.tenant, "user_id": self.user, "role": "user", "scopes": self.scopes}
+        speaks |= {"limits": self.limits}
         return {
             "resource": route.path,
             "path": path,

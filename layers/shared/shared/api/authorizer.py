@@ -6,6 +6,7 @@ Source: Amazon API Gateway Developer Guide, "Input to and output from an API Gat
 from typing import Any
 
 from shared.domain.api_keys import Identity
+from shared.domain.tenants import Standing
 
 
 def credentials(event: dict[str, Any]) -> str | None:
@@ -16,7 +17,7 @@ def credentials(event: dict[str, Any]) -> str | None:
     return None
 
 
-def policy(method_arn: str, identity: Identity) -> dict[str, Any]:
+def policy(method_arn: str, identity: Identity, standing: Standing) -> dict[str, Any]:
     """Leave to call any method of the stage, and who calls. Context values are strings, as the gateway asks."""
     api, stage = method_arn.split("/")[:2]
     statement = {"Action": "execute-api:Invoke", "Effect": "Allow", "Resource": f"{api}/{stage}/*"}
@@ -29,5 +30,6 @@ def policy(method_arn: str, identity: Identity) -> dict[str, Any]:
             "role": identity.role,
             "scopes": " ".join(sorted(identity.scopes)),
             "key_id": identity.key_id,
+            "limits": standing.limits.model_dump_json(),
         },
     }

@@ -5,8 +5,10 @@ from typing import Any, ClassVar
 
 from aws_lambda_powertools.event_handler import Depends, Request
 
-from shared.domain.scopes import holds
+from shared.domain.scopes import PLATFORM, holds
+from shared.domain.tenants import TenantLimits
 from shared.errors import Forbidden, Unauthorized
+from shared.store.all_tenants import AllTenants
 from shared.store.table import TenantStore
 
 
@@ -22,6 +24,18 @@ class Caller:
     trace_id: str
     source_ip: str
     store: TenantStore
+    limits: TenantLimits
+
+    @property
+    def all_tenants(self) -> AllTenants:
+        """Every tenant: for the operator of the platform and nobody else.
+
+        Raises:
+            Forbidden: the caller holds no scope of the operator.
+        """
+        if not self.scopes & PLATFORM:
+            raise Forbidden("This is for the operator of the platform.", code="scope_missing")
+        return AllTenants(self.store.new_id())
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +123,7 @@ def identify(event: dict[str, Any], trace_id: str) -> Caller:
         scopes=frozenset(said.get("scopes", "").split()),
         trace_id=trace_id,
         store=TenantStore(tenant_id),
+        limits=TenantLimits.model_validate_json(said.get("limits") or "{}"),
     )
 
 

@@ -13,6 +13,7 @@ from shared import clock
 from shared.clients.address import canonical_host
 from shared.domain import named, tools
 from shared.domain.fields import Model, Record
+from shared.domain.limits import RateLimit
 from shared.errors import ConditionFailed, Conflict, NotFound
 from shared.store import keys
 from shared.store.ids import new_id
@@ -23,7 +24,6 @@ MAX_PER_AGENT = 40
 
 
 Hostname = Annotated[str, Field(min_length=1, max_length=253), AfterValidator(canonical_host)]
-RateLimit = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,6}/(second|minute|hour|day)$")]
 SecretRef = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
 
 

@@ -15,7 +15,7 @@ class Key(NamedTuple):
 
 
 class DirectoryKey(NamedTuple):
-    """The one kind of key outside every tenant; only `directory_entry` makes it."""
+    """The one kind of key that is no tenant's; only the functions of this file make it."""
 
     partition: str
     sort: str
@@ -27,6 +27,12 @@ API_KEYS = "API_KEY"
 RUNS = "RUN"
 AUDIT = "AUDIT"
 USAGE = "USAGE"
+TENANTS = "TENANT"
+OPERATOR = "_operator"
+"""Whose the list of all tenants is. No tenant's id begins with an underscore."""
+
+TENANT = Key(TENANTS, "TENANT")
+"""The record of the tenant in whose partitions it stands."""
 
 
 def agent(agent_id: str) -> Key:
@@ -104,6 +110,11 @@ def tool_stats(tool_id: str) -> str:
 
 def idempotency(operation: str, digest: str) -> Key:
     return Key(f"IDEMPOTENCY#{digest}", operation)
+
+
+def tenant_entry(created_at: str, tenant_id: str) -> DirectoryKey:
+    """A tenant in the operator's list, which is sorted by time."""
+    return DirectoryKey(f"TENANT#{OPERATOR}#{TENANTS}", f"{created_at}#{tenant_id}")
 
 
 def directory_entry(key_id: str) -> DirectoryKey:

@@ -1,0 +1,16 @@
+"""GET /tenants/{tenant_id}: a tenant, its plan and its limits."""
+
+from typing import Annotated
+
+from aws_lambda_powertools.event_handler import APIGatewayRestResolver
+
+from shared.api import Caller, allowed, edge
+from shared.domain import tenant_directory, tenants
+
+app = APIGatewayRestResolver(enable_validation=True)
+handler = edge(app)
+
+
+@app.get("/tenants/<tenant_id>", summary="Read a tenant", tags=["tenants"])
+def get_tenant(caller: Annotated[Caller, allowed("tenants:read")], tenant_id: str) -> tenants.Tenant:
+    return tenant_directory.get(caller.all_tenants, tenant_id)
