@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from local.errors import LocalError
-from local.settings import DEMO_TENANT, DEMO_TENANTS, OPERATORS_SCOPES
+from local.settings import DEMO_TENANTS, OPERATORS_SCOPES
 
 _TIMEOUT_SECONDS = 30
 

@@ -4,8 +4,8 @@ import ast
 import sys
 from pathlib import Path
 
-from shared.domain.scopes import SCOPES
-from tests.house.repository import FUNCTIONS, Function, api_functions, functions, imported, shown, syntax
+from shared.domain.scopes import PLATFORM, SCOPES
+from tests.house.repository import FUNCTIONS, Function, api_functions, files, functions, imported, shown, syntax
 
 MAX_LINES = 40
 
@@ -115,6 +115,20 @@ def test_every_route_demands_exactly_one_known_scope() -> None:
         scopes = [argument.value for argument in demands[0] if isinstance(argument, ast.Constant)]
         assert len(scopes) == 1, f"{function.name}: name the scope in allowed(...) as a literal"
         assert scopes[0] in SCOPES, f"{function.name}: {scopes[0]!r} is no scope; known: {sorted(SCOPES)}"
+
+
+def test_only_the_operators_functions_reach_other_tenants() -> None:
+    for function in api_functions():
+        text = function.file.read_text()
+        if ".all_tenants" in text:
+            assert any(f'allowed("{scope}")' in text for scope in PLATFORM), (
+                f"{function.name} opens every tenant's data"
+            )
+
+
+def test_the_door_between_tenants_is_made_at_one_place() -> None:
+    makers = {shown(file) for file in files(".py") if "AllTenants(" in file.read_text() and "tests" not in file.parts}
+    assert makers == {"layers/shared/shared/api/caller.py"}, f"ask Caller.all_tenants, which checks the scope: {makers}"
 
 
 # Anybody may call these and no others: a new public route is added here by hand.

@@ -59,15 +59,15 @@ def platform(
         "SECRET_DEMO_TOKEN": "s3cr3t-value-of-the-tool",
         "AUTH_API_KEYS": json.dumps(
             {
-                "mine": {"tenant_id": "mine", "user_id": "mine-user", "scopes": ["admin"]},
-                "theirs": {"tenant_id": "theirs", "user_id": "theirs-user", "scopes": ["admin"]},
-                "no-scopes": {"tenant_id": "mine", "user_id": "nobody", "scopes": []},
-                "operator": {"tenant_id": "mine", "user_id": "operator", "scopes": ["admin", *sorted(PLATFORM)]},
+                "mine": {"tenant_id": "tenant_mine", "user_id": "mine-user", "scopes": ["admin"]},
+                "theirs": {"tenant_id": "tenant_theirs", "user_id": "theirs-user", "scopes": ["admin"]},
+                "no-scopes": {"tenant_id": "tenant_mine", "user_id": "nobody", "scopes": []},
+                "operator": {"tenant_id": "tenant_mine", "user_id": "operator", "scopes": ["admin", *sorted(PLATFORM)]},
             }
         ),
     }
     with Runtime(data_dir, free_port(), settings) as runtime:
-        for tenant in ("mine", "theirs"):
+        for tenant in ("tenant_mine", "tenant_theirs"):
             new_tenant(runtime, tenant)
         yield runtime
 
@@ -83,14 +83,14 @@ def new_tenant(platform: Runtime, tenant_id: str, **fields: Any) -> str:
 
 @pytest.fixture(scope="session")
 def api(platform: Runtime) -> Iterator[httpx.Client]:
-    """The API as the administrator of the tenant ``mine``, which has no limits."""
+    """The API as the administrator of the tenant ``tenant_mine``, which has no limits."""
     with httpx.Client(base_url=platform.url, headers={"X-API-Key": "mine"}, timeout=35) as client:
         yield client
 
 
 @pytest.fixture(scope="session")
 def other_api(platform: Runtime) -> Iterator[httpx.Client]:
-    """The API as the administrator of ``theirs``, who must never see anything of ``mine``."""
+    """The API as the administrator of ``tenant_theirs``, who must never see anything of ``tenant_mine``."""
     with httpx.Client(base_url=platform.url, headers={"X-API-Key": "theirs"}, timeout=35) as client:
         yield client
 

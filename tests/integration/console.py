@@ -33,6 +33,10 @@ class Console:
                 return
         raise AssertionError(self.output + self.ended()[1])
 
+    def admin_key(self) -> str:
+        """The key that the console shows."""
+        return self.output.partition("Admin key of the demo tenant: ")[2].split()[0]
+
     def curl(self) -> Any:
         """Run the command that the console shows."""
         command = self.output.partition("Try it:")[2].partition("Ctrl-C")[0]

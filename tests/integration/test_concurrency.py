@@ -117,6 +117,6 @@ def test_32_threads_of_two_tenants_never_see_a_foreign_byte(platform: Runtime) -
     assert "mark-of-b" in everything_b
     assert "mark-of-c" in everything_c
     assert "mark-of-c" not in everything_b
-    assert "theirs" not in everything_b
+    assert "tenant_theirs" not in everything_b
     assert "mark-of-b" not in everything_c
-    assert "mine" not in everything_c
+    assert "tenant_mine" not in everything_c

@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from local.runtime import Runtime
-from shared.domain.scopes import ADMIN, SCOPES
+from shared.domain.scopes import ADMIN, PLATFORM, SCOPES
 from shared.store.ids import new_id
 
 _DOCUMENT: dict[str, Any] = json.loads((Path(__file__).parents[2] / "openapi.json").read_text())
@@ -27,11 +27,13 @@ _BODIES: dict[str, Any] = {
     "bind_tool": {},
     "create_agent": {"name": "every route"},
     "create_api_key": {"name": "every route"},
+    "create_tenant": {"name": "every route"},
     "create_tool": {"name": "every route", "endpoint": "https://tools.example.com/"},
     "replace_agent": {"name": "every route"},
     "replace_tool": {"name": "every route", "endpoint": "https://tools.example.com/"},
     "start_run": {"agent_id": "a name of nobody", "input_message": "Hello"},
     "update_agent": {"description": "changed"},
+    "update_tenant": {"name": "changed"},
     "update_tool": {"description": "changed"},
 }
 # A session is made by the first run that names it: there is nothing to find.
@@ -101,7 +103,8 @@ class Things:
 
 def _ghosts() -> Things:
     """Ids and names that nobody ever had."""
-    ids = dict.fromkeys(("agent_ref", "tool_ref", "api_key_id", "run_id", "agent_id", "tool_ids"), new_id())
+    kinds = ("agent_ref", "tool_ref", "api_key_id", "run_id", "agent_id", "tenant_id", "tool_ids")
+    ids = dict.fromkeys(kinds, new_id())
     return Things(ids, {"agent_ref": "a name of nobody", "tool_ref": "a name of nobody"})
 
 
@@ -120,6 +123,7 @@ def _make(client: httpx.Client) -> Things:
     key = made("/api-keys", name=name)
     run = made("/runs", agent_id=agent, input_message="Hello")
     ids = {"agent_ref": agent, "tool_ref": tool, "api_key_id": key, "run_id": run, "agent_id": agent, "tool_ids": tool}
+    ids |= {"tenant_id": client.get(f"/tools/{tool}").json()["tenant_id"]}
     return Things(ids, {"agent_ref": name, "tool_ref": name})
 
 
@@ -209,7 +213,25 @@ def _state(client: httpx.Client, things: Things) -> list[Any]:
     return [answer.json() for answer in answers]
 
 
-@each_operation
+@pytest.mark.parametrize(
+    "operation",
+    [operation for operation in OPERATIONS if operation.scope in PLATFORM],
+    ids=lambda operation: operation.name,
+)
+def test_no_administrator_reaches_the_operators_operations(
+    api: httpx.Client, mine: Things, theirs: Things, operation: Operation
+) -> None:
+    """Not even for their own tenant: these are the only operations that reach any tenant by its id."""
+    for things in (mine, theirs, GHOSTS):
+        answer = operation.send(api, things.ids, operation.body)
+        assert _refusal(answer, 403)["code"] == "scope_missing"
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [operation for operation in OPERATIONS if operation.scope and operation.scope not in PLATFORM],
+    ids=lambda operation: operation.name,
+)
 def test_what_another_tenant_has_does_not_exist(
     api: httpx.Client, other_api: httpx.Client, mine: Things, theirs: Things, operation: Operation
 ) -> None:

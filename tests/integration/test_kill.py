@@ -18,7 +18,6 @@ import pytest
 from tests.integration.console import Console
 from tests.integration.neighbours import Neighbours, asks, says
 
-KEY = {"X-API-Key": "tenant_a"}
 ENDED = {"succeeded", "failed", "timed_out", "cancelled"}
 
 
@@ -28,6 +27,7 @@ class Platform:
     def __init__(self, folder: Path, port: int, neighbours: Neighbours) -> None:
         self.url = f"http://127.0.0.1:{port}"
         self.console: Console
+        self.key: dict[str, str] = {}
         self._start = partial(
             Console,
             folder,
@@ -41,6 +41,7 @@ class Platform:
     def start(self) -> None:
         self.console = self._start()
         self.console.wait_until_ready()
+        self.key = {"X-API-Key": self.console.admin_key()}
 
     def kill(self) -> None:
         self.console.kill()
@@ -51,10 +52,10 @@ class Platform:
             self.console.ended()
 
     def get(self, path: str) -> Any:
-        return httpx.get(self.url + path, headers=KEY, timeout=30).json()
+        return httpx.get(self.url + path, headers=self.key, timeout=30).json()
 
     def post(self, path: str, body: Any) -> httpx.Response:
-        return httpx.post(self.url + path, headers=KEY, json=body, timeout=30)
+        return httpx.post(self.url + path, headers=self.key, json=body, timeout=30)
 
 
 @pytest.fixture(scope="module")

@@ -54,7 +54,7 @@ def test_the_walk_works_as_printed(platform: Runtime) -> None:
     run_id = ""
     for command, printed in steps():
         ready = command.replace("http://127.0.0.1:8001", platform.tools_url).replace("$RUN", run_id)
-        answer = send(ready.replace("$URL", platform.url).replace("$KEY", "tenant_a"))
+        answer = send(ready.replace("$URL", platform.url).replace("$KEY", platform.admin_key))
         assert normal(answer) == json.loads(
             json.dumps(normal(printed)).replace("http://127.0.0.1:8001", platform.tools_url)
         )
