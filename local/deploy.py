@@ -43,8 +43,9 @@ def deploy(path: Path, url: str, settings: Mapping[str, str]) -> stack.Stack:
     code = template.code_of(written, path.parent)
     cloudformation = client("cloudformation", url)
     body = json.dumps(template.for_emulator(written, path.parent))
+    parameters = _parameters(written, settings)
     try:
-        _apply(cloudformation, _upload(url, body), _parameters(written, settings))
+        _apply(cloudformation, _upload(url, body), parameters)
     except ClientError as error:
         raise LocalError(f"CloudFormation refused the template: {error.response['Error'].get('Message')}") from error
     processed = cloudformation.get_template(StackName=STACK_NAME, TemplateStage="Processed")["TemplateBody"]
@@ -61,7 +62,7 @@ def deploy(path: Path, url: str, settings: Mapping[str, str]) -> stack.Stack:
             for logical_id, resource in processed["Resources"].items()
             if resource["Type"] == "AWS::StepFunctions::StateMachine"
         },
-        api=stack.read_api(processed, resources),
+        api=stack.read_api(processed, resources, parameters),
         resources=resources,
     )
 
@@ -74,14 +75,14 @@ def _upload(url: str, body: str) -> str:
     return f"{url}/{_BUCKET}/template.json"
 
 
-def _parameters(written: Mapping[str, Any], settings: Mapping[str, str]) -> list[dict[str, str]]:
+def _parameters(written: Mapping[str, Any], settings: Mapping[str, str]) -> dict[str, str]:
     declared = written.get("Parameters", {})
     values = {"EnvironmentName": "local"}
     values |= {parameter: settings[name] for name, parameter in PARAMETERS.items() if name in settings}
-    return [{"ParameterKey": key, "ParameterValue": value} for key, value in values.items() if key in declared]
+    return {key: value for key, value in values.items() if key in declared}
 
 
-def _apply(cloudformation: Any, template_url: str, parameters: list[dict[str, str]]) -> None:
+def _apply(cloudformation: Any, template_url: str, parameters: Mapping[str, str]) -> None:
     status = _status(cloudformation)
     if status in _NEVER_EXISTED:
         cloudformation.delete_stack(StackName=STACK_NAME)
@@ -92,7 +93,7 @@ def _apply(cloudformation: Any, template_url: str, parameters: list[dict[str, st
         ChangeSetName=f"local-{time.time_ns()}",
         ChangeSetType="UPDATE" if status else "CREATE",
         TemplateURL=template_url,
-        Parameters=parameters,
+        Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
         Capabilities=["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"],
     )["Id"]
 

@@ -20,8 +20,9 @@ from local.messages import (
     reply_of,
     with_body,
 )
+from local.mocks import NoTemplateError, mock_reply
 from local.routing import Routes
-from local.stack import Api, Authorizer
+from local.stack import Api, Authorizer, Mock
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -66,6 +67,8 @@ class Gateway:
             raise _RefusedError("MISSING_AUTHENTICATION_TOKEN")
         route, parameters = match
         event = event_of(request, route, parameters, self._api, None)
+        if isinstance(route.target, Mock):
+            return self._mocked(route.target, event)
         if route.authorizer is not None:
             event["requestContext"]["authorizer"] = await self._caller(route.authorizer, event, request)
         payload = json.dumps(with_body(event, request, self._api)).encode()
@@ -73,7 +76,7 @@ class Gateway:
             raise _RefusedError("REQUEST_TOO_LARGE")
         try:
             async with asyncio.timeout(INTEGRATION_SECONDS):
-                result = await self._host.invoke(route.function, payload)
+                result = await self._host.invoke(route.target, payload)
         except TimeoutError:
             raise _RefusedError("INTEGRATION_TIMEOUT") from None
         if result.error:
@@ -82,6 +85,12 @@ class Gateway:
             return reply_of(result.payload, self._api)
         except MalformedAnswerError:
             raise _RefusedError("INTEGRATION_FAILURE") from None
+
+    def _mocked(self, mock: Mock, event: dict[str, Any]) -> Reply:
+        try:
+            return mock_reply(mock, event)
+        except NoTemplateError:
+            raise _RefusedError("UNSUPPORTED_MEDIA_TYPE") from None
 
     async def _caller(self, authorizer: Authorizer, event: dict[str, Any], request: Request) -> dict[str, Any]:
         """Who is calling, in the authorizer's words; every value is text, as API Gateway makes it."""

@@ -1,11 +1,10 @@
-"""openapi.json from the function files: ``python -m local.openapi [--check]``.
+"""openapi.json from the function files: ``python -m local.openapi [--check]`` (api.json too, see local/definition.py).
 
 Powertools makes the schema of each function and merges them. What it cannot know is added here: the key and the scope
 that a call needs, the errors of the edge, the headers that every answer carries.
 """
 
 import argparse
-import ast
 import json
 import re
 import sys
@@ -17,11 +16,11 @@ from typing import Any
 from aws_lambda_powertools.event_handler.openapi.constants import DEFAULT_OPENAPI_RESPONSE_DESCRIPTION
 from aws_lambda_powertools.event_handler.openapi.merge import OpenAPIMerge
 
+from local import definition
+from local.operations import FUNCTIONS, ROOT, declared
 from shared.api.answers import IF_MATCH
 from shared.api.paging import PagingQuery
 
-ROOT = Path(__file__).parent.parent
-FUNCTIONS = ROOT / "functions"
 DOCUMENT = ROOT / "openapi.json"
 
 Json = dict[str, Any]
@@ -131,7 +130,7 @@ def _merged() -> tuple[Json, dict[str, str]]:
         for name, schema in document.get("components", {}).get("schemas", {}).items():
             _check_unique(name, schema, file, schemas)
         whole.add_schema(document)
-        scopes |= _scopes(file)
+        scopes |= {found.name: found.scope for found in declared(file) if found.scope is not None}
     merged: Json = json.loads(whole.get_openapi_json_schema())
     return merged, scopes
 
@@ -145,20 +144,6 @@ def _check_unique(name: str, schema: Any, file: Path, seen: dict[str, tuple[Any,
         raise OpenApiError(
             f"{where.relative_to(ROOT)} and {file.relative_to(ROOT)} use different classes named {name}: rename one."
         )
-
-
-def _scopes(file: Path) -> dict[str, str]:
-    """The scope in the ``allowed(...)`` of each route function; empty for a ``public()`` one."""
-    found: dict[str, str] = {}
-    for function in ast.parse(file.read_text()).body:
-        if isinstance(function, ast.FunctionDef):
-            for node in ast.walk(function.args):
-                match node:
-                    case ast.Call(func=ast.Name(id="allowed"), args=[ast.Constant(value=str(scope))]):
-                        found[function.name] = scope
-                    case ast.Call(func=ast.Name(id="public"), args=[]):
-                        found[function.name] = ""
-    return found
 
 
 def _completed(document: Json, scopes: dict[str, str]) -> Json:
@@ -285,19 +270,23 @@ def _ref(kind: str, name: str) -> Json:
 
 
 def main() -> int:
-    """Write the document, or say whether it is up to date; the exit code is 1 if not."""
-    parser = argparse.ArgumentParser(prog="python -m local.openapi", description="Generate openapi.json.")
-    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if the committed file drifts")
+    """Write the documents, or say whether they are up to date; the exit code is 1 if not."""
+    parser = argparse.ArgumentParser(
+        prog="python -m local.openapi",
+        description="Generate openapi.json, api.json and the API's role in template.yaml.",
+    )
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if a committed file drifts")
     try:
         if not parser.parse_args().check:
+            definition.write()
             DOCUMENT.write_text(generate())
             return 0
-        problem = drift()
-    except OpenApiError as error:
-        problem = str(error)
-    if problem:
+        problems = [problem for problem in (definition.drift(), drift()) if problem]
+    except (OpenApiError, definition.DefinitionError) as error:
+        problems = [str(error)]
+    for problem in problems:
         print(problem, file=sys.stderr)
-    return 1 if problem else 0
+    return 1 if problems else 0
 
 
 if __name__ == "__main__":

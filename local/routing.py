@@ -34,10 +34,11 @@ class Routes:
         The path alone decides, then its method is looked up: a static sibling also hides the methods it lacks.
         """
         found = _find(self._root, _segments(raw_path), {})
-        if found is None or method not in found[0].routes:
+        if found is None:
             return None
         node, parameters = found
-        return node.routes[method], parameters
+        route = node.routes.get(method) or node.routes.get("ANY")
+        return (route, parameters) if route else None
 
 
 def without_base_path(raw_path: str) -> str:

@@ -21,6 +21,7 @@ OPERATORS_SCOPES = ("tenants:read", "tenants:write")
 PARAMETERS = {
     "AUTH_API_KEYS": "AuthApiKeys",
     "AUTHORIZER_CACHE_SECONDS": "AuthorizerCacheSeconds",
+    "CORS_ORIGINS": "CorsOrigins",
     "CUSTOM_BASE_URL": "CustomModelBaseUrl",
     "DEFAULT_MODEL": "DefaultModel",
     "LOG_LEVEL": "LogLevel",

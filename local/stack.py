@@ -8,7 +8,10 @@ from typing import Any
 
 from local.errors import LocalError
 
-_METHODS = ("get", "put", "post", "delete", "options", "head", "patch")
+# How a definition names the methods of a path; the last is for all that are not named.
+_METHODS = {name: name.upper() for name in ("get", "put", "post", "delete", "options", "head", "patch")} | {
+    "x-amazon-apigateway-any-method": "ANY"
+}
 _FUNCTION_IN_URI = re.compile(r"\$\{(\w+)(?:\.Arn|Arn)?\}/(?:invocations|response-streaming-invocations)")
 
 
@@ -34,12 +37,24 @@ class Authorizer:
 
 
 @dataclass(frozen=True)
+class Mock:
+    """An integration without a function: mapping templates of the request and the answer, by content type.
+
+    Attributes:
+        answers: pattern of the status that the request's template gives, status and templates of the answer.
+    """
+
+    requests: Mapping[str, str]
+    answers: tuple[tuple[str, int, Mapping[str, str]], ...]
+
+
+@dataclass(frozen=True)
 class Route:
-    """A method of a path, and the function that answers it."""
+    """A method of a path, and the function or the mock that answers it. ``ANY`` stands for all methods not named."""
 
     method: str
     path: str
-    function: str
+    target: str | Mock
     authorizer: Authorizer | None
     streamed: bool
 
@@ -75,15 +90,16 @@ class Stack:
     resources: Mapping[str, str] = field(default_factory=dict)
 
 
-def read_api(processed: Mapping[str, Any], resources: Mapping[str, str]) -> Api | None:
-    """The REST API of a template that the emulator has expanded."""
+def read_api(processed: Mapping[str, Any], resources: Mapping[str, str], parameters: Mapping[str, str]) -> Api | None:
+    """The REST API of a template that the emulator has expanded; ``parameters`` are the values given to it."""
+    defaults = {name: str(said.get("Default", "")) for name, said in processed.get("Parameters", {}).items()}
     for logical_id, resource in _of_type(processed, "AWS::ApiGateway::RestApi"):
         body = resource["Properties"]["Body"]
         stages = [stage["Properties"].get("StageName") for _, stage in _of_type(processed, "AWS::ApiGateway::Stage")]
         return Api(
             api_id=resources[logical_id],
             stage=stages[0] if stages and isinstance(stages[0], str) else "live",
-            routes=tuple(_routes(body)),
+            routes=tuple(_routes(body, {**defaults, **parameters})),
             responses={
                 kind: _gateway_response(response)
                 for kind, response in body.get("x-amazon-apigateway-gateway-responses", {}).items()
@@ -93,24 +109,43 @@ def read_api(processed: Mapping[str, Any], resources: Mapping[str, str]) -> Api 
     return None
 
 
-def _routes(body: Mapping[str, Any]) -> Iterator[Route]:
+def _routes(body: Mapping[str, Any], parameters: Mapping[str, str]) -> Iterator[Route]:
     schemes = body.get("components", {}).get("securitySchemes") or body.get("securityDefinitions") or {}
     for path, methods in body["paths"].items():
-        for method in _METHODS:
-            if method not in methods:
-                continue
-            operation = methods[method]
+        for name in _METHODS.keys() & methods.keys():
+            operation = methods[name]
             integration = operation["x-amazon-apigateway-integration"]
-            if integration["type"].lower() != "aws_proxy":
-                raise LocalError(f"{method.upper()} {path}: the local gateway knows Lambda proxy integrations only")
-            needed = [name for entry in operation.get("security", ()) for name in entry if name in schemes]
+            kind = integration["type"].lower()
+            if kind not in ("aws_proxy", "mock"):
+                raise LocalError(f"{name} {path}: the local gateway knows Lambda proxies and mocks only, not {kind}")
+            needed = [scheme for entry in operation.get("security", ()) for scheme in entry if scheme in schemes]
             yield Route(
-                method=method.upper(),
+                method=_METHODS[name],
                 path=path,
-                function=_function_of(integration["uri"]),
+                target=_mock(integration, parameters) if kind == "mock" else _function_of(integration["uri"]),
                 authorizer=_authorizer(schemes[needed[0]]) if needed else None,
                 streamed=integration.get("responseTransferMode") == "STREAM",
             )
+
+
+def _mock(integration: Mapping[str, Any], parameters: Mapping[str, str]) -> Mock:
+    def texts(templates: Mapping[str, Any]) -> dict[str, str]:
+        return {kind: _text(template, parameters) for kind, template in templates.items()}
+
+    return Mock(
+        requests=texts(integration.get("requestTemplates", {})),
+        answers=tuple(
+            (pattern, int(answer["statusCode"]), texts(answer.get("responseTemplates", {})))
+            for pattern, answer in integration["responses"].items()
+        ),
+    )
+
+
+def _text(value: Any, parameters: Mapping[str, str]) -> str:
+    """A text, in which ``Fn::Sub`` may have left the names of parameters."""
+    if isinstance(value, str):
+        return value
+    return re.sub(r"\$\{(\w+)\}", lambda found: parameters[found[1]], value["Fn::Sub"])
 
 
 def _authorizer(scheme: Mapping[str, Any]) -> Authorizer | None:

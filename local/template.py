@@ -50,7 +50,7 @@ _Loader.add_constructor("tag:yaml.org,2002:timestamp", yaml.SafeLoader.construct
 
 
 def load(path: Path) -> dict[str, Any]:
-    """The template as written, short forms expanded."""
+    """The template as written, short forms expanded and local files included."""
     try:
         # SafeLoader's subclass: nothing but plain data comes out of it.
         template = yaml.load(path.read_text(), _Loader)  # noqa: S506
@@ -60,7 +60,20 @@ def load(path: Path) -> dict[str, Any]:
         raise LocalError(f"the template {path} is not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(template, dict) or not isinstance(template.get("Resources"), dict):
         raise LocalError(f"the template {path} has no Resources")
-    return template
+    included: dict[str, Any] = _included(template, path.parent)
+    return included
+
+
+def _included(node: Any, folder: Path) -> Any:
+    """The node with each ``AWS::Include`` of a local JSON file replaced by what the file holds."""
+    match node:
+        case {"Fn::Transform": {"Name": "AWS::Include", "Parameters": {"Location": str(location)}}}:
+            return _read_json("Fn::Transform", folder / location)
+        case dict():
+            return {key: _included(value, folder) for key, value in node.items()}
+        case list():
+            return [_included(value, folder) for value in node]
+    return node
 
 
 def for_emulator(template: Mapping[str, Any], folder: Path) -> dict[str, Any]:
@@ -79,17 +92,17 @@ def for_emulator(template: Mapping[str, Any], folder: Path) -> dict[str, Any]:
             # Any python runtime would start worker processes for some event sources, past the host.
             properties |= {"InlineCode": "#", "Runtime": "provided.al2023"}
         elif resource.get("Type") == "AWS::Serverless::StateMachine" and "DefinitionUri" in properties:
-            properties["Definition"] = _definition(logical_id, folder / properties.pop("DefinitionUri"))
+            properties["Definition"] = _read_json(logical_id, folder / properties.pop("DefinitionUri"))
     return edited
 
 
-def _definition(logical_id: str, path: Path) -> Any:
+def _read_json(needed_by: str, path: Path) -> Any:
     try:
         return json.loads(path.read_text())
     except OSError as error:
-        raise LocalError(f"{logical_id}: {path} cannot be read: {error.strerror}") from error
+        raise LocalError(f"{needed_by}: {path} cannot be read: {error.strerror}") from error
     except ValueError as error:
-        raise LocalError(f"{logical_id}: {path} is not valid JSON: {error}") from error
+        raise LocalError(f"{needed_by}: {path} is not valid JSON: {error}") from error
 
 
 def code_of(template: Mapping[str, Any], folder: Path) -> dict[str, tuple[Path, str]]:

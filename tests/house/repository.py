@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from local import template
+from local import operations, template
 
 ROOT = Path(__file__).parent.parent.parent
 FUNCTIONS = ROOT / "functions"
@@ -21,7 +21,7 @@ _NOT_OURS = {"__pycache__", "node_modules", ".git"}
 
 @dataclass(frozen=True)
 class Function:
-    """A function of the template; `route` is its method and path, if the API serves it."""
+    """A function of the template; `route` is the method and path that it declares, if any."""
 
     logical_id: str
     file: Path
@@ -65,9 +65,8 @@ def functions() -> tuple[Function, ...]:
     found: list[Function] = []
     for logical_id, properties in resources("AWS::Serverless::Function").items():
         file = ROOT / properties["CodeUri"] / f"{properties['Handler'].removesuffix('.handler')}.py"
-        routes = [event["Properties"] for event in properties.get("Events", {}).values() if event["Type"] == "Api"]
-        route = (routes[0]["Method"], routes[0]["Path"]) if routes else None
-        found.append(Function(logical_id, file, route, properties))
+        routes = [(one.method, one.path) for one in operations.declared(file)] if file.exists() else []
+        found.append(Function(logical_id, file, routes[0] if routes else None, properties))
     return tuple(found)
 
 

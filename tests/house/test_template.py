@@ -10,6 +10,7 @@ import pytest
 from samtranslator.parser.parser import Parser
 from samtranslator.translator.translator import Translator
 
+from local import definition, operations
 from tests.house.repository import (
     FUNCTIONS,
     ROOT,
@@ -23,6 +24,8 @@ from tests.house.repository import (
 )
 
 MAX_RESOURCES = 420
+DEFINED: dict[str, Any] = load_json(ROOT / "api.json")["paths"]
+_METHODS = {"get", "put", "post", "patch", "delete"}
 _CODE = ("CodeUri", "ContentUri", "DefinitionUri")
 
 
@@ -36,6 +39,12 @@ def expanded() -> dict[str, Any]:
     session = boto3.Session(region_name="eu-central-1")
     result: dict[str, Any] = Translator({}, Parser(), boto_session=session).translate(source, {})
     return result
+
+
+def _body(expanded: dict[str, Any]) -> dict[str, Any]:
+    (body,) = [r["Properties"]["Body"] for r in expanded["Resources"].values() if r["Type"].endswith("RestApi")]
+    assert isinstance(body, dict)
+    return body
 
 
 def test_every_function_has_a_handler_file() -> None:
@@ -84,18 +93,56 @@ def test_the_stack_leaves_room_for_more_resources(expanded: dict[str, Any]) -> N
     )
 
 
-def test_the_template_serves_exactly_the_documented_routes() -> None:
+def test_the_definition_does_not_drift() -> None:
+    problem = definition.drift()
+    assert problem is None, problem
+
+
+def test_the_api_serves_exactly_the_documented_routes() -> None:
     paths = load_json(ROOT / "openapi.json")["paths"]
     documented = {(method.upper(), path) for path, item in paths.items() for method in item}
-    routed = [function.route for function in api_functions() if function.route]
-    assert len(routed) == len(set(routed)), "two functions have the same route"
-    only_one_knows = documented.symmetric_difference(routed)
-    assert not only_one_knows, f"route function, template event and openapi.json must agree: {sorted(only_one_knows)}"
+    routed = {(method.upper(), path) for path, item in DEFINED.items() for method in item if method in _METHODS}
+    assert routed == documented, f"openapi.json and api.json must agree: {sorted(routed ^ documented)}"
 
 
-def test_every_function_of_the_api_has_one_route() -> None:
-    several = [function.logical_id for function in functions() if len(function.properties.get("Events", {})) > 1]
+def test_the_routes_stand_in_the_handlers_only() -> None:
+    told_twice = [
+        name
+        for name, properties in resources("AWS::Serverless::Function").items()
+        for event in properties.get("Events", {}).values()
+        if event["Type"] == "Api"
+    ]
+    assert not told_twice, f"delete their Events of type Api: api.json is made from the handlers: {told_twice}"
+
+
+def test_every_operation_is_a_function_of_its_own() -> None:
+    files = [operation.file for operation in operations.operations()]
+    several = {shown(file) for file in files if files.count(file) > 1}
     assert not several, f"one operation, one function: {several}"
+
+
+def test_functions_are_named_like_their_files() -> None:
+    odd = [f"{f.logical_id} ({shown(f.file)})" for f in functions() if f.logical_id != operations.logical_id(f.file)]
+    assert not odd, f"folder and verb make the name, as in AgentsCreate: {odd}"
+
+
+def test_every_path_answers_other_methods_and_preflights_itself() -> None:
+    for path, item in DEFINED.items():
+        mocks = {item[name]["x-amazon-apigateway-integration"]["type"] for name in item.keys() - _METHODS}
+        assert item.keys() >= {"options", "x-amazon-apigateway-any-method"}, f"{path} lacks a method"
+        assert mocks == {"mock"}, f"{path}: OPTIONS and 405 need no function"
+
+
+def test_the_gateway_may_call_its_functions_and_no_others(expanded: dict[str, Any]) -> None:
+    policies = {n: r for n, r in expanded["Resources"].items() if r["Type"] == "AWS::IAM::ManagedPolicy"}
+    granted = [s for r in policies.values() for s in r["Properties"]["PolicyDocument"]["Statement"]]
+    assert {action for statement in granted for action in statement["Action"]} == {"lambda:InvokeFunction"}
+    allowed = [resource["Fn::GetAtt"][0] for statement in granted for resource in statement["Resource"]]
+    needed = {function.logical_id for function in api_functions()} | {"AuthorizerAuthorize"}
+    assert sorted(allowed) == sorted(needed)
+    assert {one["Ref"] for one in deployed()["Resources"]["ApiRole"]["Properties"]["ManagedPolicyArns"]} == {*policies}
+    permissions = [n for n, r in expanded["Resources"].items() if r["Type"] == "AWS::Lambda::Permission"]
+    assert not permissions, f"the role is enough, and each permission is a resource: {permissions}"
 
 
 def test_path_variables_have_one_name_at_each_place() -> None:
@@ -112,31 +159,23 @@ def test_path_variables_have_one_name_at_each_place() -> None:
 
 
 def test_the_authorizer_names_the_usage_plan_key(expanded: dict[str, Any]) -> None:
-    sources = {
-        r["Properties"].get("ApiKeySourceType") for r in expanded["Resources"].values() if r["Type"].endswith("RestApi")
-    }
-    assert sources == {"AUTHORIZER"}, "set ApiKeySourceType: AUTHORIZER, else a client picks its own usage plan"
+    assert _body(expanded)["x-amazon-apigateway-api-key-source"] == "AUTHORIZER", "else a client picks its own plan"
 
 
 def test_every_route_needs_a_key(expanded: dict[str, Any]) -> None:
-    (api,) = [r["Properties"]["Body"] for r in expanded["Resources"].values() if r["Type"].endswith("RestApi")]
     routes = {
-        f"{method.upper()} {path}": operation.get("security")
-        for path, item in api["paths"].items()
+        (method.upper(), path): operation["security"]
+        for path, item in _body(expanded)["paths"].items()
         for method, operation in item.items()
-        if method != "options"
+        if method in _METHODS
     }
-    assert routes
-    public = {" ".join(function.route) for function in api_functions() if function.route and function.public}
-    for route in public:
-        assert routes.pop(route) == [{"NONE": []}], f"{route} is public(): its event needs Auth: {{Authorizer: NONE}}"
-    open_routes = [route for route, security in routes.items() if security != [{"KeyAuthorizer": []}]]
-    assert not open_routes, f"these routes need no key; the DefaultAuthorizer must hold for them: {open_routes}"
+    public = {function.route for function in api_functions() if function.public}
+    open_routes = {route for route, security in routes.items() if security != [{"KeyAuthorizer": []}]}
+    assert open_routes == public, f"only public() routes need no key: {open_routes ^ public}"
 
 
 def test_the_gateway_speaks_like_the_platform(expanded: dict[str, Any]) -> None:
-    (api,) = [r["Properties"]["Body"] for r in expanded["Resources"].values() if r["Type"].endswith("RestApi")]
-    answers = api["x-amazon-apigateway-gateway-responses"]
+    answers = _body(expanded)["x-amazon-apigateway-gateway-responses"]
     assert {"DEFAULT_4XX", "DEFAULT_5XX"} <= set(answers), "word DEFAULT_4XX and DEFAULT_5XX: they catch the rest"
     for kind, answer in answers.items():
         text = answer["responseTemplates"]["application/json"]
@@ -145,6 +184,9 @@ def test_the_gateway_speaks_like_the_platform(expanded: dict[str, Any]) -> None:
         assert body.keys() == {"detail", "code", "trace_id"}, f"{kind}: the body is detail, code and trace_id"
         assert body["trace_id"] == "$context.requestId", f"{kind}: the trace id is $context.requestId"
         headers = answer["responseParameters"]
+        assert headers.get("gatewayresponse.header.Access-Control-Allow-Origin") == "'*'", (
+            f"{kind}: pages cannot read it"
+        )
         assert headers.get("gatewayresponse.header.X-Trace-Id") == "context.requestId", (
             f"{kind}: every answer carries X-Trace-Id, from the gateway it is context.requestId"
         )

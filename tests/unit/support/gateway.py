@@ -1,4 +1,4 @@
-"""API Gateway on paper: finds the function that the template names for a route, and calls its handler."""
+"""API Gateway on paper: finds the function file that declares a route, and calls its handler."""
 
 import importlib.util
 import json
@@ -13,6 +13,8 @@ from typing import Any
 
 import yaml
 from aws_lambda_powertools.event_handler.api_gateway import BaseRouter
+
+from local.operations import operations
 
 ROOT = Path(__file__).parents[3]
 _MISSING: Any = object()
@@ -85,14 +87,8 @@ class Route:
 
 @cache
 def routes() -> list[Route]:
-    """Every route of the template."""
-    events = [
-        (properties["module"], event["Properties"])
-        for properties in functions().values()
-        for event in properties.get("Events", {}).values()
-        if event["Type"] == "Api"
-    ]
-    return [Route(event["Method"].upper(), event["Path"], module) for module, event in events]
+    """Every route that a function file declares."""
+    return [Route(one.method, one.path, f"{one.file.parent.name}/{one.file.stem}") for one in operations()]
 
 
 @dataclass(frozen=True)
@@ -162,7 +158,7 @@ class Api:
             if parameters is not None:
                 event = self.event(route, path, query, text, sent, parameters)
                 return _checked(invoke(route.module, event | changed))
-        raise AssertionError(f"the template has no route {method} {path}")
+        raise AssertionError(f"no function declares {method} {path}")
 
     def event(
         self, route: Route, path: str, query: str, body: str | None, headers: dict[str, str], parameters: dict[str, str]
