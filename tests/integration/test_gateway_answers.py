@@ -101,3 +101,11 @@ def test_the_gateways_errors_can_be_read_by_pages(page: httpx.Client) -> None:
         assert answer.headers["Access-Control-Allow-Origin"] == "*"
         assert "X-Trace-Id" in _words(answer.headers["Access-Control-Expose-Headers"])
         assert answer.json().keys() == {"detail", "code", "trace_id"}
+
+
+def test_answers_of_functions_can_be_read_by_listed_pages(page: httpx.Client, api: httpx.Client) -> None:
+    for path in ("/agents", "/agents/nobody", "/api/v1/agents"):
+        key = {"X-API-Key": api.headers["X-API-Key"]}
+        assert page.get(path, headers=key).headers["Access-Control-Allow-Origin"] == LISTED
+        other = page.get(path, headers=key | {"Origin": "https://evil.example"})
+        assert "Access-Control-Allow-Origin" not in other.headers

@@ -64,6 +64,11 @@ def settings() -> Settings:
     )
 
 
+def cors_origins() -> frozenset[str]:
+    """`CORS_ORIGINS`: whose pages may read the API's answers. Not of `settings`: answers to failures need it too."""
+    return _names("CORS_ORIGINS")
+
+
 def model_base_url(provider: str) -> str | None:
     """Base URL of a model provider, `None` if this deployment does not know the provider.
 

@@ -1,6 +1,6 @@
 """The one way in: every API function's handler is `edge(app)`.
 
-Here, once: trace id, log context, bad bodies, idempotency, and errors become HTTP.
+Here, once: trace id, log context, bad bodies, idempotency, CORS, and errors become HTTP.
 """
 
 import json
@@ -16,7 +16,7 @@ from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
 
 from shared import json_text
-from shared.api import idempotency
+from shared.api import cors, idempotency
 from shared.api.caller import Caller, Permission, Public, Visitor, check, identify, visit
 from shared.errors import BadRequest, NotFound, PayloadTooLarge, PlatformError, TableBusy, Unavailable, Unprocessable
 from shared.store.ids import new_id
@@ -66,7 +66,8 @@ def edge(app: APIGatewayRestResolver) -> Handler:
             answer = _raw(PlatformError("The platform failed to answer; try again."), trace_id)
         finally:
             clear_log_context()
-        answer.setdefault("multiValueHeaders", {})["X-Trace-Id"] = [trace_id]
+        added = {"X-Trace-Id": trace_id} | cors.headers(_header(event, "origin"))
+        answer.setdefault("multiValueHeaders", {}).update({name: [value] for name, value in added.items()})
         return answer
 
     return handler
