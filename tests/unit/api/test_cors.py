@@ -30,8 +30,20 @@ def test_a_listed_origin_is_echoed(api: Api, origin: str, header: str) -> None:
 
 @pytest.mark.parametrize(
     "origin",
-    ["", "null", "*", ",", "https://APP.example.com", "http://app.example.com", f"{LISTED}/", f"{LISTED}:443"]
-    + [f"{LISTED}.evil.example", f"http://localhost:3000,{LISTED}", f"http://localhost:3000, {LISTED}", "é"],
+    [
+        "",
+        "null",
+        "*",
+        ",",
+        "https://APP.example.com",
+        "http://app.example.com",
+        f"{LISTED}/",
+        f"{LISTED}:443",
+        f"{LISTED}.evil.example",
+        f"http://localhost:3000,{LISTED}",
+        f"http://localhost:3000, {LISTED}",
+        "é",
+    ],
 )
 def test_any_other_origin_is_not(api: Api, origin: str) -> None:
     answer = _get(api, "/agents", origin)
