@@ -19,6 +19,7 @@ Json = dict[str, Any]
 _AUTHORIZER = logical_id(FUNCTIONS / "authorizer" / "authorize.py")
 _ROLE = {"Fn::GetAtt": ["ApiRole", "Arn"]}
 _FUNCTION = "arn:${{AWS::Partition}}:apigateway:${{AWS::Region}}:lambda:path/2015-03-31/functions/${{{}.Arn}}"
+_STREAMED = "arn:${{AWS::Partition}}:apigateway:${{AWS::Region}}:lambda:path/2021-11-15/functions/${{{}.Arn}}"
 
 ALLOWED_HEADERS = (
     "Authorization",
@@ -31,6 +32,8 @@ ALLOWED_HEADERS = (
     "X-Trace-Id",
 )
 _MAX_AGE_SECONDS = 600
+# The longest that a streamed answer may take (Amazon API Gateway quotas).
+_STREAM_SECONDS = 900
 
 # What clients send that have mistaken the method; a mock answers 415 to any other type.
 _MOCK_TAKES = ("application/json", "application/x-www-form-urlencoded", "multipart/form-data", "text/plain")
@@ -108,9 +111,22 @@ def _method(operation: Operation) -> Json:
         "x-amazon-apigateway-integration": {
             "type": "aws_proxy",
             "httpMethod": "POST",
-            "uri": {"Fn::Sub": _FUNCTION.format(operation.function) + "/invocations"},
             "credentials": _ROLE,
+            **(_streaming(operation) if operation.streamed else _whole(operation)),
         },
+    }
+
+
+def _whole(operation: Operation) -> Json:
+    return {"uri": {"Fn::Sub": _FUNCTION.format(operation.function) + "/invocations"}}
+
+
+def _streaming(operation: Operation) -> Json:
+    """The gateway hands the answer on as it comes."""
+    return {
+        "uri": {"Fn::Sub": _STREAMED.format(operation.function) + "/response-streaming-invocations"},
+        "responseTransferMode": "STREAM",
+        "timeoutInMillis": _STREAM_SECONDS * 1000,
     }
 
 

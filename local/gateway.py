@@ -22,7 +22,8 @@ from local.messages import (
 )
 from local.mocks import NoTemplateError, mock_reply
 from local.routing import Routes
-from local.stack import Api, Authorizer, Mock
+from local.stack import Api, Authorizer, Mock, Route
+from local.web import WebFunctionError, WebHost
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -45,8 +46,8 @@ class _RefusedError(Exception):
 class Gateway:
     """An ASGI application that serves one API from the functions of a host."""
 
-    def __init__(self, api: Api, host: Host) -> None:
-        self._api, self._host = api, host
+    def __init__(self, api: Api, host: Host, web: WebHost) -> None:
+        self._api, self._host, self._web = api, host, web
         self._routes = Routes(api.routes)
         self._verdicts: dict[tuple[str, ...], tuple[float, dict[str, Any]]] = {}
 
@@ -56,27 +57,32 @@ class Gateway:
         try:
             if not complete:
                 raise _RefusedError("REQUEST_TOO_LARGE")
-            reply = await self._answer(request)
+            route, event = await self._admitted(request)
+            if route.streamed:
+                await self._stream(str(route.target), event, receive, send, request)
+                return
+            reply = await self._answer(route, event)
         except _RefusedError as refused:
             reply = gateway_reply(refused.kind, request, self._api)
         await _send(reply, request, send)
 
-    async def _answer(self, request: Request) -> Reply:
+    async def _admitted(self, request: Request) -> tuple[Route, dict[str, Any]]:
+        """The route of a request and the event for its function, once its caller is known."""
         match = self._routes.match(request.method, request.path)
         if match is None:
             raise _RefusedError("MISSING_AUTHENTICATION_TOKEN")
         route, parameters = match
         event = event_of(request, route, parameters, self._api, None)
-        if isinstance(route.target, Mock):
-            return self._mocked(route.target, event)
         if route.authorizer is not None:
             event["requestContext"]["authorizer"] = await self._caller(route.authorizer, event, request)
-        payload = json.dumps(with_body(event, request, self._api)).encode()
-        if len(payload) > PAYLOAD_LIMIT:
-            raise _RefusedError("REQUEST_TOO_LARGE")
+        return route, with_body(event, request, self._api)
+
+    async def _answer(self, route: Route, event: dict[str, Any]) -> Reply:
+        if isinstance(route.target, Mock):
+            return self._mocked(route.target, event)
         try:
             async with asyncio.timeout(INTEGRATION_SECONDS):
-                result = await self._host.invoke(route.target, payload)
+                result = await self._host.invoke(route.target, _payload(event))
         except TimeoutError:
             raise _RefusedError("INTEGRATION_TIMEOUT") from None
         if result.error:
@@ -91,6 +97,27 @@ class Gateway:
             return mock_reply(mock, event)
         except NoTemplateError:
             raise _RefusedError("UNSUPPORTED_MEDIA_TYPE") from None
+
+    async def _stream(
+        self, function: str, event: dict[str, Any], receive: Receive, send: Send, request: Request
+    ) -> None:
+        """Hand an answer on as it comes."""
+        _payload(event)
+        begun = False
+
+        async def hand_on(message: MutableMapping[str, Any]) -> None:
+            nonlocal begun
+            if message["type"] == "http.response.start":
+                begun = True
+                message["headers"] = [*message["headers"], (b"x-amzn-requestid", request.request_id.encode())]
+            await send(message)
+
+        try:
+            await self._web.serve(function, event, receive, hand_on)
+        except WebFunctionError:
+            if not begun:
+                raise _RefusedError("INTEGRATION_FAILURE") from None
+            await send({"type": "http.response.body", "body": b""})
 
     async def _caller(self, authorizer: Authorizer, event: dict[str, Any], request: Request) -> dict[str, Any]:
         """Who is calling, in the authorizer's words; every value is text, as API Gateway makes it."""
@@ -123,6 +150,14 @@ class Gateway:
     def _remembered(self, authorizer: Authorizer, identity: tuple[str, ...]) -> dict[str, Any] | None:
         asked_at, verdict = self._verdicts.get((authorizer.function, *identity), (0.0, None))
         return verdict if time.monotonic() - asked_at < authorizer.cache_seconds else None
+
+
+def _payload(event: dict[str, Any]) -> bytes:
+    """The event as Lambda takes it."""
+    payload = json.dumps(event).encode()
+    if len(payload) > PAYLOAD_LIMIT:
+        raise _RefusedError("REQUEST_TOO_LARGE")
+    return payload
 
 
 async def _read(scope: Scope, receive: Receive) -> tuple[Request, bool]:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from importlib.util import module_from_spec
+from types import ModuleType
 from typing import Any
 
 from local.emulator import ACCOUNT, REGION
@@ -75,6 +76,17 @@ class Context:
         return max(0, int((self.deadline - time.time()) * 1000))
 
 
+def load(function: Function, file: str, name: str) -> ModuleType:
+    """Import a function's file under a name of its own; its folder never stands on the path."""
+    path = function.source / f"{file.replace('.', '/')}.py"
+    loader = SourceFileLoader(name, str(path))
+    module = module_from_spec(ModuleSpec(name, loader, origin=str(path)))
+    sys.modules[name] = module
+    with _loading:
+        loader.exec_module(module)
+    return module
+
+
 class Environment:
     """A copy of a function's module with the only thread that ever runs it."""
 
@@ -126,8 +138,7 @@ class Environment:
 
     def _work(self) -> None:
         try:
-            with _loading:
-                handler = self._load()
+            handler = self._load()
         except BaseException as error:  # noqa: BLE001 - whatever a module raises is the function's answer
             self.broken = True
             answer = _failure_of(error)
@@ -139,14 +150,8 @@ class Environment:
         sys.modules.pop(self._module_name, None)
 
     def _load(self) -> Callable[[Any, Any], Any]:
-        """Import the handler's file under a name of its own; its folder never stands on the path."""
         file, _, name = self._function.handler.rpartition(".")
-        path = self._function.source / f"{file.replace('.', '/')}.py"
-        loader = SourceFileLoader(self._module_name, str(path))
-        module = module_from_spec(ModuleSpec(self._module_name, loader, origin=str(path)))
-        sys.modules[self._module_name] = module
-        loader.exec_module(module)
-        handler: Callable[[Any, Any], Any] = getattr(module, name)
+        handler: Callable[[Any, Any], Any] = getattr(load(self._function, file, self._module_name), name)
         return handler
 
     def _handle(self, handler: Callable[[Any, Any], Any], payload: bytes) -> Answer:

@@ -28,6 +28,11 @@ class Operation:
     scope: str | None
 
     @property
+    def streamed(self) -> bool:
+        """Whether the file is served by a script, so that its answers can be streamed."""
+        return self.file.with_suffix(".sh").exists()
+
+    @property
     def function(self) -> str:
         """The logical id of its Lambda function in the template."""
         return logical_id(self.file)

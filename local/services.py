@@ -17,6 +17,7 @@ from local.host import Host
 from local.servers import LoopThread
 from local.settings import DEMO_TENANT, OPERATORS_SCOPES, PARAMETERS, boot_key
 from local.stack import Stack
+from local.web import WebHost, is_web
 
 LAYER = Path(__file__).parent.parent / "layers" / "shared"
 
@@ -40,6 +41,7 @@ class Services:
         self._stack: Stack
         self._loop: LoopThread
         self._host: Host
+        self._web: WebHost
 
     def deploy(self, template: Path) -> Stack:
         """Bring the emulator's stack up to date with the template."""
@@ -61,16 +63,20 @@ class Services:
         self._undo.enter_context(isolation.isolated(LAYER, self._folder.fresh_log("functions.log")))
         self._loop = LoopThread()
         self._undo.callback(self._loop.close)
-        self._host = Host(self._stack.functions)
+        functions = self._stack.functions
+        self._host = Host({name: function for name, function in functions.items() if not is_web(function)})
+        self._web = WebHost(functions)
         self._loop.run(self._host.preload())
+        self._loop.run(self._web.preload())
 
     def serve(self, public: socket.socket, internal: socket.socket, token: str) -> None:
         """Answer the API's clients on one socket, tools and the emulator on the other."""
         self._undo.callback(self._loop.serve(standins.application(self._host, token), internal))
         if self._stack.api is not None:
-            self._undo.callback(self._loop.serve(Gateway(self._stack.api, self._host), public))
+            self._undo.callback(self._loop.serve(Gateway(self._stack.api, self._host, self._web), public))
         # Before the servers: what still waits for a function gets an answer.
         self._undo.callback(lambda: self._loop.run(self._host.close()))
+        self._undo.callback(lambda: self._loop.run(self._web.close()))
 
     def seed(self, url: str) -> str:
         """The demo tenant's key; where the template cannot make keys, a boot key of this process."""

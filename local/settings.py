@@ -28,6 +28,7 @@ PARAMETERS = {
     "OPENAI_BASE_URL": "OpenAIBaseUrl",
     "RATE_LIMIT_DEFAULT": "RateLimitDefault",
     "RATE_LIMIT_RUNS": "RateLimitRuns",
+    "SSE_KEEPALIVE_SECONDS": "SseKeepaliveSeconds",
 }
 # The keys of model providers stay out of the parameters, and so out of the emulator's state on disk.
 _NAMES = frozenset(PARAMETERS) | {"CUSTOM_API_KEY", "HOST", "OPENAI_API_KEY", "PORT", "SYNC_WAIT_SECONDS"}

@@ -38,6 +38,12 @@ class Function:
         return EVENTS / f"{self.name}.json"
 
     @property
+    def script(self) -> Path | None:
+        """What starts the server of a streamed answer, behind Lambda Web Adapter."""
+        handler = Path(self.properties["Handler"])
+        return self.file.with_name(handler.name) if handler.suffix == ".sh" else None
+
+    @property
     def public(self) -> bool:
         """Whether it says that anybody may call it."""
         calls = (node.func for node in ast.walk(syntax(self.file)) if isinstance(node, ast.Call))
@@ -64,7 +70,7 @@ def resources(kind: str) -> dict[str, dict[str, Any]]:
 def functions() -> tuple[Function, ...]:
     found: list[Function] = []
     for logical_id, properties in resources("AWS::Serverless::Function").items():
-        file = ROOT / properties["CodeUri"] / f"{properties['Handler'].removesuffix('.handler')}.py"
+        file = ROOT / properties["CodeUri"] / f"{Path(properties['Handler']).stem}.py"
         routes = [(one.method, one.path) for one in operations.declared(file)] if file.exists() else []
         found.append(Function(logical_id, file, routes[0] if routes else None, properties))
     return tuple(found)

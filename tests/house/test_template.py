@@ -2,7 +2,9 @@
 
 import copy
 import json
+import os
 import re
+import tomllib
 from typing import Any
 
 import boto3
@@ -11,6 +13,7 @@ from samtranslator.parser.parser import Parser
 from samtranslator.translator.translator import Translator
 
 from local import definition, operations
+from shared.api.stream import READY_PATH
 from tests.house.repository import (
     FUNCTIONS,
     ROOT,
@@ -61,8 +64,27 @@ def test_every_handler_file_is_a_function() -> None:
 
 
 def test_every_handler_is_named_handler() -> None:
-    odd = [function.logical_id for function in functions() if not function.properties["Handler"].endswith(".handler")]
-    assert not odd, f"Handler must be <verb>.handler: {odd}"
+    named = [f for f in functions() if f.script is None]
+    odd = [function.logical_id for function in named if not function.properties["Handler"].endswith(".handler")]
+    assert not odd, f"Handler must be <verb>.handler, or <verb>.sh for a streamed answer: {odd}"
+
+
+def test_streamed_answers_and_the_web_adapter_go_together(expanded: dict[str, Any]) -> None:
+    (api,) = [r["Properties"]["Body"] for r in expanded["Resources"].values() if r["Type"].endswith("RestApi")]
+    for function in api_functions():
+        assert function.route
+        method, path = function.route
+        integration = api["paths"][path][method.lower()]["x-amazon-apigateway-integration"]
+        streams = integration.get("responseTransferMode") == "STREAM"
+        assert streams == (function.script is not None), f"{function.name}: RESPONSE_STREAM needs a .sh handler"
+        if function.script is not None:
+            assert os.access(function.script, os.X_OK), f"{shown(function.script)} must be executable"
+            assert integration["uri"]["Fn::Sub"].endswith("/response-streaming-invocations")
+            assert integration["timeoutInMillis"] == function.properties["Timeout"] * 1000
+            variables = function.properties["Environment"]["Variables"]
+            assert variables["AWS_LAMBDA_EXEC_WRAPPER"] == "/opt/bootstrap"
+            assert variables["AWS_LWA_INVOKE_MODE"] == "response_stream"
+            assert variables["AWS_LWA_READINESS_CHECK_PATH"] == READY_PATH
 
 
 def test_every_function_has_policies_without_wildcards() -> None:
@@ -190,3 +212,13 @@ def test_the_gateway_speaks_like_the_platform(expanded: dict[str, Any]) -> None:
         assert headers.get("gatewayresponse.header.X-Trace-Id") == "context.requestId", (
             f"{kind}: every answer carries X-Trace-Id, from the gateway it is context.requestId"
         )
+
+
+def test_a_server_of_streams_is_the_one_that_the_lock_names() -> None:
+    """What is beside the layer: `sam build` takes it from there, the tests from the lock."""
+    locked = {
+        package["name"]: package["version"] for package in tomllib.loads((ROOT / "uv.lock").read_text())["package"]
+    }
+    lines = (FUNCTIONS / "run_stream" / "requirements.txt").read_text().splitlines()
+    wanted = dict(line.split("==") for line in lines if not line.startswith("#"))
+    assert wanted == {name: locked[name] for name in ("click", "h11", "uvicorn")}

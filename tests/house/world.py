@@ -46,6 +46,7 @@ def in_memory() -> Iterator[None]:
         for name, value in _ENVIRONMENT.items():
             patch.setenv(name, value)
         patch.setattr(machines, "run_and_wait", lambda pointer: False)
+        patch.setattr(machines, "start_express", lambda pointer: None)
         patch.setattr(llm, "chat", lambda *args, **options: llm.Reply("It is on its way.", [], 10, 5))
         patch.setattr(http, "send", lambda *args, **options: http.HttpAnswer(200, {}, b'{"said": "hello"}'))
         _forget()

@@ -32,6 +32,7 @@ _BODIES: dict[str, Any] = {
     "replace_agent": {"name": "every route"},
     "replace_tool": {"name": "every route", "endpoint": "https://tools.example.com/"},
     "start_run": {"agent_id": "a name of nobody", "input_message": "Hello"},
+    "stream_run": {"agent_id": "a name of nobody", "input_message": "Hello"},
     "update_agent": {"description": "changed"},
     "update_tenant": {"name": "changed"},
     "update_tool": {"description": "changed"},

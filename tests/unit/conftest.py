@@ -157,6 +157,7 @@ def machine(table: str, monkeypatch: pytest.MonkeyPatch) -> Machine:
     """The state machine of the runs."""
     stand_in = Machine()
     monkeypatch.setattr(machines, "run_and_wait", stand_in.run_and_wait)
+    monkeypatch.setattr(machines, "start_express", stand_in.start_express)
     return stand_in
 
 

@@ -17,6 +17,7 @@ class Settings:
     environment: str
     default_model: str
     sync_wait_seconds: float
+    sse_keepalive_seconds: float
     tool_max_timeout_ms: int
     tool_retry_attempts: int
     tool_private_hosts: frozenset[str]
@@ -53,6 +54,7 @@ def settings() -> Settings:
         environment=env.get("ENVIRONMENT", "dev"),
         default_model=env.get("DEFAULT_MODEL", "openai:gpt-4o-mini"),
         sync_wait_seconds=float(env.get("SYNC_WAIT_SECONDS", "25")),
+        sse_keepalive_seconds=float(env.get("SSE_KEEPALIVE_SECONDS", "15")),
         tool_max_timeout_ms=int(env.get("TOOL_MAX_TIMEOUT_MS", "60000")),
         tool_retry_attempts=int(env.get("TOOL_RETRY_ATTEMPTS", "2")),
         tool_private_hosts=_names("TOOL_PRIVATE_HOSTS"),

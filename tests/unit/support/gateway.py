@@ -36,7 +36,7 @@ def functions() -> dict[str, dict[str, Any]]:
         if resource["Type"] == "AWS::Serverless::Function":
             properties = resource["Properties"]
             folder = properties["CodeUri"].removeprefix("functions/")
-            found[name] = properties | {"module": folder + properties["Handler"].removesuffix(".handler")}
+            found[name] = properties | {"module": folder + Path(properties["Handler"]).stem}
     return found
 
 

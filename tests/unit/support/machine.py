@@ -55,6 +55,10 @@ class Machine:
         self.execute(pointer)
         return True
 
+    def start_express(self, pointer: dict[str, str]) -> None:
+        """Stands in for `shared.clients.machines.start_express`: the run is over before anybody looks."""
+        self.run_and_wait(pointer)
+
     def execute(self, pointer: dict[str, str]) -> None:
         """One execution of the machine, from start to end."""
         try:

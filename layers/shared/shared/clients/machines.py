@@ -28,3 +28,19 @@ def run_and_wait(pointer: dict[str, str]) -> bool:
     except (ClientError, BotoCoreError) as error:
         raise Unavailable("The run could not be started; try again.") from error
     return True
+
+
+def start_express(pointer: dict[str, str]) -> None:
+    """Start the EXPRESS machine and do not wait for it.
+
+    Raises:
+        Unavailable: the machine could not be started.
+    """
+    try:
+        aws.stepfunctions().start_execution(
+            stateMachineArn=os.environ["RUN_SYNC_MACHINE"], name=pointer["run_id"], input=json.dumps(pointer)
+        )
+    except aws.stepfunctions().exceptions.ExecutionAlreadyExists:
+        return
+    except (ClientError, BotoCoreError) as error:
+        raise Unavailable("The run could not be started; try again.") from error

@@ -53,6 +53,7 @@ class Plan(BaseModel):
     limits: RunLimits
     deadline_at: str
     continues_session: bool
+    stream: bool = False
 
     def tool_for(self, function_name: str) -> PlannedTool | None:
         """The tool that the model means by this function name."""
@@ -68,11 +69,13 @@ def make(
     deadline_at: str,
     continues_session: bool,
     may_write: bool,
+    stream: bool = False,
 ) -> Plan:
     """The plan for a run of this agent as it is now. Bindings whose tool is gone are left out.
 
     Args:
         may_write: whether the caller of the run holds `tools:write`; without it, tools bound with `write` refuse.
+        stream: whether somebody watches: the model's answers then come as `message.delta` events too.
     """
     planned: list[PlannedTool] = []
     for binding in bindings:
@@ -107,6 +110,7 @@ def make(
         limits=limits,
         deadline_at=deadline_at,
         continues_session=continues_session,
+        stream=stream,
     )
 
 

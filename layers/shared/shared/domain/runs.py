@@ -79,8 +79,25 @@ def start(store: TenantStore, draft: RunCreate, starter: Starter) -> tuple[Run, 
     return seen, seen.ended
 
 
-def begin(store: TenantStore, draft: RunCreate, starter: Starter) -> tuple[Run, bool]:
+def start_streamed(store: TenantStore, draft: RunCreate, starter: Starter) -> Run:
+    """Run an agent without waiting for it: whoever wants to see what it does follows its log.
+
+    Raises:
+        NotFound, Forbidden, Unprocessable: see `begin`.
+        Unavailable: the machine could not be started.
+    """
+    run, new = begin(store, draft, starter, stream=True)
+    if new or not (run.ended or run_log.read(store, run.id).tail > 1):
+        # A second machine for one run does no harm: whatever it finds done in the log, it does not do again.
+        machines.start_express({"tenant_id": store.tenant_id, "run_id": run.id})
+    return run
+
+
+def begin(store: TenantStore, draft: RunCreate, starter: Starter, *, stream: bool = False) -> tuple[Run, bool]:
     """Write the run and the first event of its log; 1 transaction. No machine is started.
+
+    Args:
+        stream: the model's answers become events piece by piece.
 
     Returns:
         The run, and whether it is new: the first try of an idempotent request may have begun it.
@@ -118,6 +135,7 @@ def begin(store: TenantStore, draft: RunCreate, starter: Starter) -> tuple[Run, 
         deadline_at=run.deadline_at,
         continues_session=draft.session_id is not None,
         may_write=holds(starter.scopes, "tools:write"),
+        stream=stream,
     )
     return (run, True) if _begin(store, run, plan) else (get(store, run.id), False)
 

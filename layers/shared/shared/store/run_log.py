@@ -47,13 +47,26 @@ def read(store: TenantStore, run_id: str) -> Log:
     return Log(events, dict(page.items[0].parts) if page.items else {})
 
 
-def read_after(store: TenantStore, run_id: str, after: int, limit: int) -> list[Event]:
-    """At most `limit` events behind number `after`; 1 request."""
+def read_after(store: TenantStore, run_id: str, after: int, limit: int | None = None) -> list[Event]:
+    """Events behind number `after`: at most `limit`, or some whole batches; 1 request."""
     # The event behind `after` may sit inside a batch that began up to MAX_BATCH - 1 numbers earlier.
     start = keys.log_batch(run_id, max(0, after - MAX_BATCH + 1)).sort
-    page = store.query(keys.run_log(run_id), limit=limit + MAX_BATCH, after=start if after else None)
+    page = store.query(keys.run_log(run_id), limit=(limit or MAX_BATCH) + MAX_BATCH, after=start if after else None)
     events = [event for item in page.items for event in _events(item.sort, item.doc) if event.id > after]
     return events[:limit]
+
+
+def read_on(store: TenantStore, run_id: str, tail: int) -> list[Event]:
+    """The next events behind number `tail`, in whole batches; 1 request.
+
+    Cheaper than `read_after`, which reads up to `MAX_BATCH` events once more: for whoever follows a log as it grows.
+
+    Args:
+        tail: the last number of a batch.
+    """
+    start = keys.log_batch(run_id, tail).sort
+    page = store.query(keys.run_log(run_id), limit=MAX_BATCH, after=start)
+    return [event for item in page.items for event in _events(item.sort, item.doc)]
 
 
 def append(

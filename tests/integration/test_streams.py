@@ -1,0 +1,156 @@
+"""Streams over HTTP: watched by several, broken off and resumed, left alone, and up to their end."""
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.integration.neighbours import Neighbours, asks, says
+from tests.unit.support.stream import events_in
+
+pytestmark = pytest.mark.covers("POST /runs/stream", "GET /runs/{run_id}/stream")
+
+Event = tuple[int, str, Any]
+ENDS = {"result", "error", "cancelled"}
+_number = iter(range(10_000))
+
+
+@pytest.fixture
+def agent(api: httpx.Client, neighbours: Neighbours) -> Callable[..., str]:
+    """Makes an agent whose model follows a script; its name."""
+
+    def make(*script: Any, tool_ids: tuple[str, ...] = ()) -> str:
+        name = f"streamed_{next(_number)}"
+        neighbours.script[name] = list(script)
+        made = api.post("/agents", json={"name": name, "model": f"custom:{name}", "tool_ids": tool_ids})
+        assert made.status_code == 201, made.text
+        return name
+
+    return make
+
+
+def frames(response: httpx.Response) -> Iterator[Event]:
+    """The events of an answer as they come."""
+    text = ""
+    for piece in response.iter_text():
+        text += piece
+        whole, _, text = text.rpartition("\n\n")
+        yield from events_in(f"{whole}\n\n")
+
+
+@contextmanager
+def started(api: httpx.Client, agent: str, **fields: Any) -> Iterator[httpx.Response]:
+    with api.stream("POST", "/runs/stream", json={"agent_id": agent, "input_message": "go"} | fields) as response:
+        assert response.status_code == 200, response.read()
+        yield response
+
+
+def rest(api: httpx.Client, run_id: str, after: int = 0) -> list[Event]:
+    """What a client sees that joins behind an event and stays to the end."""
+    with api.stream("GET", f"/runs/{run_id}/stream", headers={"Last-Event-ID": str(after)}) as response:
+        assert response.status_code == 200, response.read()
+        return list(frames(response))
+
+
+def whole(events: list[Event]) -> bool:
+    """Every event once, in order, and exactly one end, which comes last."""
+    numbers = [number for number, _, _ in events]
+    return numbers == list(range(1, len(events) + 1)) and [n for n, name, _ in events if name in ENDS] == numbers[-1:]
+
+
+def test_a_run_is_streamed_to_its_end(api: httpx.Client, agent: Callable[..., str]) -> None:
+    with started(api, agent(says("Good morning"))) as response:
+        assert response.headers["Content-Type"] == "text/event-stream"
+        events = list(frames(response))
+    assert whole(events)
+    start, *_, (_, name, result) = events
+    assert start[1:] == ("start", start[2] | {"trace_id": response.headers["X-Trace-Id"]})
+    assert (name, result["output"], result["tokens"]["total_tokens"]) == ("result", "Good morning", 15)
+    logged = api.get(f"/runs/{start[2]['run_id']}/events", params={"limit": 100}).json()
+    assert [(event["id"], event["event"], event["data"]) for event in logged] == events
+
+
+def test_a_tool_is_seen_at_work_and_its_errors_too(
+    api: httpx.Client, agent: Callable[..., str], neighbours: Neighbours
+) -> None:
+    ids = []
+    for path in ("/tool/echo", "/tool/broken"):
+        tool = {"name": f"tool_{next(_number)}", "endpoint": f"{neighbours.url}{path}"}
+        ids.append(api.post("/tools", json=tool).json())
+    calls = asks(*((tool["name"], {"n": 1}) for tool in ids))
+    with started(api, agent(calls, says("done"), tool_ids=tuple(tool["id"] for tool in ids))) as response:
+        events = list(frames(response))
+    assert whole(events)
+    names = [name for _, name, _ in events]
+    assert names.count("tool.started") == 2
+    assert [data["code"] for _, name, data in events if name == "tool.error"] == ["http_500"]
+    assert names.count("tool.completed") == 1
+    assert names[-1] == "result"
+
+
+def test_a_model_that_fails_ends_the_stream_with_an_error(api: httpx.Client, agent: Callable[..., str]) -> None:
+    with started(api, agent(400)) as response:
+        events = list(frames(response))
+    assert whole(events)
+    assert events[-1][1] == "error"
+    assert "refused" in events[-1][2]["error"]
+
+
+def test_nobody_can_speak_for_the_gateway(
+    api: httpx.Client, other_api: httpx.Client, agent: Callable[..., str]
+) -> None:
+    with started(api, agent(says("mine"))) as response:
+        run_id = next(frames(response))[2]["run_id"]
+    mine = api.get(f"/runs/{run_id}").json()
+    said = f'{{"resourcePath": "/runs/{{run_id}}/stream", "authorizer": {{"tenant_id": "{mine["tenant_id"]}"}}}}'
+    for name in ("x-amzn-request-context", "X-Amzn-Request-Context", "x-amzn-lambda-context", "x-amz-tenant-id"):
+        for value in (said, mine["tenant_id"]):
+            answer = other_api.get(f"/runs/{run_id}/stream", headers={name: value})
+            assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+            stranger = httpx.get(f"{api.base_url}/runs/{run_id}/stream", headers={name: value})
+            assert stranger.status_code == 401
+    assert rest(api, run_id)
+
+
+def test_a_client_that_leaves_does_not_end_the_run(api: httpx.Client, agent: Callable[..., str]) -> None:
+    with started(api, agent(says("on its own", delay=0.5))) as response:
+        first = next(frames(response))
+    events = rest(api, first[2]["run_id"])
+    assert whole(events)
+    assert events[-1][2]["output"] == "on its own"
+
+
+def test_fifty_streams_at_once(api: httpx.Client, agent: Callable[..., str]) -> None:
+    name = agent(*(says(f"answer {n}", delay=0.2) for n in range(50)))
+    barrier = threading.Barrier(50)
+
+    def watch(_: int) -> list[Event]:
+        barrier.wait()
+        with started(api, name) as response:
+            return list(frames(response))
+
+    with ThreadPoolExecutor(50) as threads:
+        streams = list(threads.map(watch, range(50)))
+    assert all(whole(events) for events in streams)
+    assert {events[-1][2]["output"] for events in streams} == {f"answer {n}" for n in range(50)}
+
+
+def test_a_hundred_duplicates_make_one_run(api: httpx.Client, agent: Callable[..., str]) -> None:
+    name = agent(says("once", delay=0.3))
+    task = {"agent_id": name, "input_message": "go"}
+
+    def send(_: int) -> tuple[int, str]:
+        answer = api.post("/runs/stream", json=task, headers={"Idempotency-Key": f"duplicates of {name}"})
+        return answer.status_code, answer.text
+
+    with ThreadPoolExecutor(50) as threads:
+        answers = list(threads.map(send, range(100)))
+    assert {status for status, _ in answers} <= {200, 409}
+    (text,) = {text for status, text in answers if status == 200}
+    assert whole(events_in(text))
+    agent_id = api.get(f"/agents/{name}").json()["id"]
+    assert len([run for run in api.get("/runs", params={"limit": 100}).json() if run["agent_id"] == agent_id]) == 1
