@@ -1,12 +1,13 @@
-"""GET /agents: the tenant's agents, newest first."""
+"""GET /agents: the tenant's agents, newest first; those whose names begin with `q` by name."""
 
 from functools import partial
 from typing import Annotated
 
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Request, Response
+from aws_lambda_powertools.event_handler.openapi.params import Query
 
 from shared.api import Caller, Paging, allowed, edge, listed
-from shared.domain import agents
+from shared.domain import agent_lists, agents
 
 app = APIGatewayRestResolver(enable_validation=True)
 handler = edge(app)
@@ -14,6 +15,13 @@ handler = edge(app)
 
 @app.get("/agents", summary="List agents", tags=["agents"])
 def list_agents(
-    caller: Annotated[Caller, allowed("agents:read")], request: Request, paging: Paging
+    caller: Annotated[Caller, allowed("agents:read")],
+    request: Request,
+    paging: Paging,
+    tool_name: Annotated[agent_lists.NamePart | None, Query(description="Agents that have this tool.")] = None,
+    status: Annotated[agent_lists.AnyStatus | None, Query(description="Agents in this status.")] = None,
+    kind: Annotated[agent_lists.AnyKind | None, Query(description="Agents of this kind.")] = None,
+    q: Annotated[agent_lists.NamePart | None, Query(description="What the names begin with.")] = None,
 ) -> Response[list[agents.Agent]]:
-    return listed(request, paging, partial(agents.page, caller.store), agents.read)
+    wanted = agent_lists.AgentFilter(tool_name, status, kind, q)
+    return listed(request, paging, partial(agent_lists.page, caller.store, wanted), agents.read)

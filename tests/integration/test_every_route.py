@@ -5,6 +5,7 @@ body are known to `Things` and `_BODIES`.
 """
 
 import json
+import random
 import re
 import uuid
 from collections.abc import Callable, Iterator
@@ -25,10 +26,12 @@ _DOCUMENT: dict[str, Any] = json.loads((Path(__file__).parents[2] / "openapi.jso
 # Bodies that are good enough to get past the checks of form, by operation.
 _BODIES: dict[str, Any] = {
     "bind_tool": {},
+    "clone_agent": {},
     "create_agent": {"name": "every route"},
     "create_api_key": {"name": "every route"},
     "create_tenant": {"name": "every route"},
     "create_tool": {"name": "every route", "endpoint": "https://tools.example.com/"},
+    "deploy_agent": {},
     "replace_agent": {"name": "every route"},
     "replace_tool": {"name": "every route", "endpoint": "https://tools.example.com/"},
     "start_run": {"agent_id": "a name of nobody", "input_message": "Hello"},
@@ -105,7 +108,7 @@ class Things:
 def _ghosts() -> Things:
     """Ids and names that nobody ever had."""
     kinds = ("agent_ref", "tool_ref", "api_key_id", "run_id", "agent_id", "tenant_id", "tool_ids")
-    ids = dict.fromkeys(kinds, new_id())
+    ids = dict.fromkeys(kinds, new_id()) | {"version": "999999999"}
     return Things(ids, {"agent_ref": "a name of nobody", "tool_ref": "a name of nobody"})
 
 
@@ -120,11 +123,13 @@ def _make(client: httpx.Client) -> Things:
 
     name = f"every route {uuid.uuid4()}"
     tool = made("/tools", name=name, endpoint="https://tools.example.com/")
-    agent = made("/agents", name=name, status="published", tool_ids=[tool])
+    # Every tenant counts versions for itself: a foreign one is unknown only if it is not one's own by chance.
+    version = random.randrange(1, 1_000_000)
+    agent = made("/agents", name=name, status="published", tool_ids=[tool], version=version)
     key = made("/api-keys", name=name)
     run = made("/runs", agent_id=agent, input_message="Hello")
     ids = {"agent_ref": agent, "tool_ref": tool, "api_key_id": key, "run_id": run, "agent_id": agent, "tool_ids": tool}
-    ids |= {"tenant_id": client.get(f"/tools/{tool}").json()["tenant_id"]}
+    ids |= {"tenant_id": client.get(f"/tools/{tool}").json()["tenant_id"], "version": str(version)}
     return Things(ids, {"agent_ref": name, "tool_ref": name})
 
 

@@ -41,6 +41,10 @@ def test_only_a_name_is_required(api: Api) -> None:
         "status": "draft",
         "tags": [],
         "version": 1,
+        "current_version": None,
+        "current_version_id": None,
+        "live_version": None,
+        "deployment": "none",
         "created_at": agent["created_at"],
         "updated_at": agent["created_at"],
     }
@@ -98,7 +102,7 @@ def test_default_model_is_a_setting(api: Api, setting: Setting) -> None:
         ({"model": "no-such:tiny"}, "body.model"),
         ({"model": "AWS_ACCESS_KEY_ID\n:x"}, "body.model"),
         ({"kind": "code"}, "body.kind"),
-        ({"status": "archived"}, "body.status"),
+        ({"status": "ready"}, "body.status"),
         ({"tags": [""]}, "body.tags.0"),
         ({"tags": "a"}, "body.tags"),
         ({"version": 0}, "body.version"),
@@ -197,8 +201,8 @@ def test_agent_of_another_tenant_is_unknown(api: Api, other: Api) -> None:
 @pytest.mark.covers("PATCH /agents/{agent_ref}")
 def test_patch_sets_what_is_given(api: Api) -> None:
     before = api.make("/agents", name="support", llm_params={"temperature": 1, "seed": 7}, tags=["a"], role="clerk")
-    after = api.patch("/agents/support", {"llm_params": {"top_p": 0.5}, "status": "published"}).json
-    changed = {"llm_params": {"top_p": 0.5}, "status": "published", "version": 2, "updated_at": after["updated_at"]}
+    after = api.patch("/agents/support", {"llm_params": {"top_p": 0.5}, "status": "archived"}).json
+    changed = {"llm_params": {"top_p": 0.5}, "status": "archived", "version": 2, "updated_at": after["updated_at"]}
     assert after == before | changed == api.get("/agents/support").json
 
 
@@ -232,7 +236,7 @@ def test_put_sets_everything_but_what_is_not_the_clients(api: Api) -> None:
         ({"name": None}, "body.name"),
         ({"name": " "}, "body.name"),
         ({"role": None}, "body.role"),
-        ({"status": "archived"}, "body.status"),
+        ({"status": "ready"}, "body.status"),
         ({"tool_ids": []}, "body.tool_ids"),
         ({"version": 2}, "body.version"),
         ({"model": "no-such:tiny"}, "body.model"),

@@ -105,7 +105,7 @@ def test_whole_run(api: Api, machine: Machine, model: ScriptedModel, requests: R
 def test_session_costs_one_read_for_each_model_call(
     api: Api, machine: Machine, model: ScriptedModel, requests: Requests
 ) -> None:
-    agent_id = runs.agent(api)
+    agent_id = runs.agent(api, status="draft")
     model.says("done")
     taken = requests.of(lambda: runs.start(api, agent_id=agent_id, session_id="s-1"))
     assert taken == ["GetItem", *WRITE, "Query", "Query", *WRITE, "GetItem"]

@@ -41,7 +41,7 @@ def test_no_two_kinds_of_things_share_a_place() -> None:
 
 def test_only_the_directory_lies_outside_all_tenants() -> None:
     """Every other function gives a key below a tenant, or the name of a partition there."""
-    given = {"first": 1}
+    given = {"first": 1, "version": 1}
     outside = []
     for make in makers():
         made = make(**{name: given.get(name, "x") for name in inspect.signature(make).parameters})

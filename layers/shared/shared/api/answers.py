@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 from aws_lambda_powertools.event_handler import Request, Response, content_types
 
-from shared.api.paging import PagingQuery, cut, window
+from shared.api.paging import PagingQuery, cut, filled, window
 from shared.errors import BadRequest
 from shared.store.table import Item, Page
 
@@ -56,7 +56,7 @@ def listed(
         fetch: gives so many items behind a sort key. read: makes an item what the API shows.
     """
     offset, limit, after = window(paging)
-    items, following = cut(fetch(offset + limit, after), offset)
+    items, following = cut(filled(paging, fetch, offset + limit, after), offset)
     headers: dict[str, str | list[str]] = {}
     if following is not None:
         headers = next_page(request, {"limit": str(limit), "cursor": following}) | {"X-Next-Cursor": following}

@@ -1,5 +1,10 @@
-"""Agents: a model, its instructions, and the tools bound to it."""
+"""Agents: a model, its instructions, and the tools bound to it.
 
+The agent's item is its working copy. What it was each time it was published stays as a version; runs use those.
+"""
+
+import json
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, computed_field
@@ -8,11 +13,13 @@ from shared import clock
 from shared.config import settings
 from shared.domain import bindings, named, tools
 from shared.domain.bindings import Binding
-from shared.domain.fields import Model, Name, Prompt, ShortText, SmallObject, Tags, left_out
+from shared.domain.fields import Model, Name, Prompt, Record, ShortText, SmallObject, Tags, left_out
 from shared.domain.models import ModelName
+from shared.domain.tools import Tool
 from shared.errors import ConditionFailed, Conflict, NotFound
 from shared.store import keys
-from shared.store.table import Exists, Item, Page, TenantStore, Write
+from shared.store.ids import new_id
+from shared.store.table import Exists, Item, Put, TenantStore, Write
 
 
 class LlmParams(Model):
@@ -31,6 +38,9 @@ class LlmParams(Model):
     response_format: SmallObject | None = None
 
 
+Status = Literal["draft", "published", "archived"]
+
+
 class AgentFields(Model):
     """What a client may set."""
 
@@ -41,7 +51,7 @@ class AgentFields(Model):
     model: ModelName | None = None
     llm_params: LlmParams = LlmParams()
     kind: Literal["llm"] = "llm"
-    status: Literal["draft", "published"] = "draft"
+    status: Status = "draft"
     tags: Tags = []
 
 
@@ -68,12 +78,15 @@ class AgentPatch(Model):
     model: ModelName | None = None
     llm_params: LlmParams = left_out()
     kind: Literal["llm"] = left_out()
-    status: Literal["draft", "published"] = left_out()
+    status: Status = left_out()
     tags: Tags = left_out()
 
 
 class Agent(named.Named):
-    """An agent of a tenant."""
+    """An agent of a tenant: its working copy, and which of its versions runs use.
+
+    `current_version` is the one that was published or activated last, `live_version` the one that is deployed.
+    """
 
     tenant_id: str
     owner_user_id: str
@@ -83,8 +96,11 @@ class Agent(named.Named):
     model: str
     llm_params: dict[str, Any]
     kind: Literal["llm"]
-    status: Literal["draft", "published"]
+    status: Status
     tags: list[str]
+    current_version: int | None = None
+    current_version_id: str | None = None
+    live_version: int | None = None
     created_at: str
 
     @computed_field  # type: ignore[prop-decorator]
@@ -93,9 +109,51 @@ class Agent(named.Named):
         """The owner, by the name that document 2 uses."""
         return self.owner_user_id
 
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def deployment(self) -> Literal["none", "live"]:
+        """Whether a version is deployed, which then runs whatever is published later."""
+        return "none" if self.live_version is None else "live"
+
+    @property
+    def version_to_run(self) -> int | None:
+        """The version that a run uses which begins now; None for the working copy."""
+        return self.live_version or (self.current_version if self.status == "published" else None)
+
+
+class AgentVersion(Record):
+    """What an agent was when it was published, with its bindings. It never changes.
+
+    A version that was made together with its agent has no bindings of its own, since tools are bound to an agent that
+    is there already: `bindings` is null, and runs use the agent's as they stand.
+    """
+
+    id: str
+    tenant_id: str
+    agent_id: str
+    version: int
+    name: str
+    role: str
+    description: str
+    system_prompt: str
+    model: str
+    llm_params: dict[str, Any]
+    kind: Literal["llm"]
+    tags: list[str]
+    bindings: list[Binding] | None
+    created_at: str
+
+
+_KEPT = frozenset(AgentFields.model_fields) - {"status"}
+
 
 def read(item: Item) -> Agent:
     return Agent.model_validate_json(item.doc)
+
+
+def read_version(item: Item) -> AgentVersion:
+    version = AgentVersion.model_validate_json(item.doc)
+    return version if version.bindings is None else version.model_copy(update={"bindings": bindings.of_agent(item)})
 
 
 def create(store: TenantStore, draft: AgentCreate, owner: str) -> Agent:
@@ -106,7 +164,25 @@ def create(store: TenantStore, draft: AgentCreate, owner: str) -> Agent:
         NotFound: one of the tools does not exist.
         NameTaken: the name is taken in this tenant.
     """
-    named.check_name(draft.name)
+    agent = new(store, _fields(draft), owner, draft.version)
+    tool_ids = list(dict.fromkeys(draft.tool_ids))
+    found = tools.get_many(store, tool_ids)
+    if missing := [tool_id for tool_id in tool_ids if tool_id not in found]:
+        raise NotFound(f"No such tool: {missing[0]}.")
+    bound = [bindings.new(store, agent.id, tool_id, bindings.BindingCreate()) for tool_id in tool_ids]
+    try:
+        return put(store, agent, bound)
+    except ConditionFailed as error:
+        raise NotFound("One of the tools was deleted just now.") from error
+
+
+def new(store: TenantStore, fields: dict[str, Any], owner: str, version: int = 1) -> Agent:
+    """An agent that is not stored yet.
+
+    Raises:
+        Unprocessable: the name is reserved.
+    """
+    named.check_name(fields["name"])
     moment = clock.now()
     agent = Agent(
         id=store.new_id(),
@@ -114,21 +190,25 @@ def create(store: TenantStore, draft: AgentCreate, owner: str) -> Agent:
         owner_user_id=owner,
         created_at=moment,
         updated_at=moment,
-        version=draft.version,
-        **_fields(draft),
+        version=version,
+        **fields,
     )
-    tool_ids = list(dict.fromkeys(draft.tool_ids))
-    found = tools.get_many(store, tool_ids)
-    if missing := [tool_id for tool_id in tool_ids if tool_id not in found]:
-        raise NotFound(f"No such tool: {missing[0]}.")
-    bound = [bindings.new(store, agent.id, tool_id, bindings.BindingCreate()) for tool_id in tool_ids]
-    more: list[Write] = [bindings.uses(binding) for binding in bound]
-    more += [Exists(keys.tool(tool_id)) for tool_id in tool_ids]
+    return published(agent, new_id()) if agent.status == "published" else agent
+
+
+def put(store: TenantStore, agent: Agent, bound: list[Binding]) -> Agent:
+    """Store a new agent with its bindings, and its first version if it is published; 1 transaction.
+
+    Raises:
+        NameTaken: the name is taken in this tenant.
+        ConditionFailed: one of the tools is gone.
+    """
     parts = {binding.tool_id: binding.model_dump_json() for binding in bound}
-    try:
-        return named.create(store, keys.AGENTS, agent, more, parts)
-    except ConditionFailed as error:
-        raise NotFound("One of the tools was deleted just now.") from error
+    more: list[Write] = [bindings.uses(binding) for binding in bound]
+    more += [Exists(keys.tool(binding.tool_id)) for binding in bound]
+    if agent.status == "published":
+        more.append(_version_of(agent, None))
+    return named.create(store, keys.AGENTS, agent, more, parts)
 
 
 def get(store: TenantStore, ref: str) -> Agent:
@@ -141,15 +221,30 @@ def find(store: TenantStore, ref: str) -> Item:
     return named.find(store, keys.AGENTS, ref, "agent")
 
 
-def to_run(store: TenantStore, ref: str) -> tuple[Agent, list[Binding]]:
-    """The agent and its bindings as a run that begins now is to see them; 1 request by id."""
+def to_run(store: TenantStore, ref: str) -> tuple[Agent, list[Binding], dict[str, Tool]]:
+    """The agent, its bindings and its tools as a run that begins now is to see them.
+
+    A version is read together with the tools of the working copy, since they are mostly its own too: 2 requests by
+    id, 1 more if the version has other tools, 1 less for a draft without tools.
+
+    Raises:
+        NotFound: no such agent.
+        Conflict: the agent is archived.
+    """
     item = find(store, ref)
-    return read(item), bindings.of_agent(item)
-
-
-def page(store: TenantStore, limit: int, after: str | None) -> Page:
-    """A page of agents, newest first; 1 request."""
-    return named.newest(store, keys.AGENTS, limit, after)
+    agent = read(item)
+    refuse_archived(agent)
+    if agent.version_to_run is None:
+        return agent, bindings.of_agent(item), tools.get_many(store, list(item.parts))
+    key = keys.agent_version(agent.id, agent.version_to_run)
+    found = store.get_many([key, *(keys.tool(tool_id) for tool_id in item.parts)])
+    version = read_version(found.pop(key))
+    bound = bindings.of_agent(item) if version.bindings is None else version.bindings
+    others = [binding.tool_id for binding in bound if binding.tool_id not in item.parts]
+    known = {key.sort: tools.read(tool) for key, tool in found.items()} | tools.get_many(store, others)
+    was = {name: getattr(version, name) for name in _KEPT}
+    was |= {"version": version.version, "current_version_id": version.id, "status": "published"}
+    return agent.model_copy(update=was), bound, known
 
 
 def replace(store: TenantStore, ref: str, draft: AgentReplace, expected: int | None) -> Agent:
@@ -167,8 +262,46 @@ def update(store: TenantStore, ref: str, patch: AgentPatch, expected: int | None
     return _update(store, ref, given, expected)
 
 
+def alter(
+    store: TenantStore, ref: str, change: Callable[[Agent], Agent | None], expected: int | None, *, once: bool = False
+) -> Agent:
+    """Change an agent; if that publishes it, what it then is stays as a version. 1 read by id and 1 transaction.
+
+    Args:
+        change: see `named.update`.
+        once: fail if the agent was published under the id of this version before.
+
+    Raises:
+        NotFound, NameTaken, VersionConflict, ConditionFailed: see `named.update`.
+    """
+
+    def keep(agent: Agent, item: Item) -> list[Write]:
+        if agent.current_version != agent.version or agent.current_version_id is None:
+            return []
+        guard = Put(keys.published(agent.id, agent.current_version_id), str(agent.version))
+        return [_version_of(agent, item.parts), *([guard] if once else [])]
+
+    return named.update(store, keys.AGENTS, ref, "agent", read=read, change=change, expected=expected, more=keep)
+
+
+def published(agent: Agent, version_id: str) -> Agent:
+    """The agent as it is when it is published as it stands."""
+    said = {"status": "published", "current_version": agent.version, "current_version_id": version_id}
+    return agent.model_copy(update=said)
+
+
+def refuse_archived(agent: Agent) -> None:
+    """Refuse what an archived agent does not do.
+
+    Raises:
+        Conflict: it is archived.
+    """
+    if agent.status == "archived":
+        raise Conflict("The agent is archived; set its status first.", code="agent_archived")
+
+
 def delete(store: TenantStore, ref: str) -> None:
-    """Soft delete: gone from reads and lists, its tools released; 1 transaction."""
+    """Soft delete: gone from reads and lists with its versions, its tools released; 1 transaction."""
     item = find(store, ref)
     try:
         named.remove(store, keys.AGENTS, item, read(item), bindings.release(item))
@@ -179,11 +312,22 @@ def delete(store: TenantStore, ref: str) -> None:
 def _update(store: TenantStore, ref: str, fields: dict[str, Any], expected: int | None) -> Agent:
     if "name" in fields:
         named.check_name(fields["name"])
+    version_id = new_id()
 
     def change(agent: Agent) -> Agent:
-        return agent.model_copy(update=fields)
+        changed = agent.model_copy(update=fields)
+        goes_out = changed.status == "published" != agent.status
+        return published(changed, version_id) if goes_out else changed
 
-    return named.update(store, keys.AGENTS, ref, "agent", read=read, change=change, expected=expected)
+    return alter(store, ref, change, expected)
+
+
+def _version_of(agent: Agent, parts: Mapping[str, str] | None) -> Put:
+    """The write that keeps what an agent is at the moment of its publication; without parts it has no bindings."""
+    doc = agent.model_dump(include={*_KEPT, "tenant_id", "version"})
+    doc |= {"id": agent.current_version_id, "agent_id": agent.id, "created_at": agent.updated_at}
+    doc["bindings"] = None if parts is None else []
+    return Put(keys.agent_version(agent.id, agent.version), json.dumps(doc, ensure_ascii=False), parts=parts)
 
 
 def _fields(draft: AgentFields | AgentPatch) -> dict[str, Any]:

@@ -71,6 +71,12 @@ def new(store: TenantStore, agent_id: str, tool_id: str, draft: BindingCreate) -
     )
 
 
+def copied(binding: Binding, agent_id: str) -> Binding:
+    """The same for another agent; not stored yet."""
+    moment = clock.now()
+    return binding.model_copy(update={"id": new_id(), "agent_id": agent_id, "created_at": moment, "updated_at": moment})
+
+
 def of_agent(agent: Item) -> list[Binding]:
     """The bindings in an agent's item, oldest first."""
     found = [Binding.model_validate_json(text) for text in agent.parts.values()]

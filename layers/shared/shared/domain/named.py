@@ -75,6 +75,12 @@ def create(
     return thing
 
 
+def id_of(store: TenantStore, kind: str, name: str) -> str | None:
+    """The id of the thing with this name; 1 request."""
+    guard = store.get(keys.name(kind, name)) if 0 < len(name) <= 200 else None
+    return str(json.loads(guard.doc)) if guard else None
+
+
 def find(store: TenantStore, kind: str, ref: str, label: str) -> Item:
     """A thing by id (1 request) or by name (2 requests).
 
@@ -85,10 +91,7 @@ def find(store: TenantStore, kind: str, ref: str, label: str) -> Item:
         NotFound: no such thing in this tenant.
     """
     ref = unquote(ref)
-    thing_id: str | None = ref
-    if not is_id(ref):
-        guard = store.get(keys.name(kind, ref)) if 0 < len(ref) <= 200 else None
-        thing_id = json.loads(guard.doc) if guard else None
+    thing_id = ref if is_id(ref) else id_of(store, kind, ref)
     item = store.get(Key(kind, thing_id)) if thing_id else None
     if item is None:
         raise NotFound(f"No such {label}.")
@@ -102,32 +105,43 @@ def update(
     label: str,
     *,
     read: Callable[[Item], T],
-    change: Callable[[T], T],
+    change: Callable[[T], T | None],
     expected: int | None,
+    more: Callable[[T, Item], Sequence[Write]] = lambda new, item: (),
 ) -> T:
     """Read, change and write back, on the condition that nobody else wrote in between.
 
     Args:
+        change: gets the thing with its next version and gives what it is to be; None if it is that already.
         expected: the version of `If-Match`; without it, a lost race is tried again on the newer version.
+        more: writes that belong to the change, made from the new thing and its item as read. If there are any, the
+            item's parts must not have changed either.
 
     Raises:
         NotFound, NameTaken: as above.
         VersionConflict: the thing is not in the expected version.
+        ConditionFailed: one of `more` failed, and nothing else.
     """
     for _ in range(_UPDATE_ATTEMPTS):
         item = find(store, kind, ref, label)
         if expected is not None and item.version != expected:
             raise VersionConflict(f"The {label} is in version {item.version}, not {expected}.")
         old = read(item)
-        new = change(old).model_copy(update={"version": old.version + 1, "updated_at": clock.now()})
-        writes: list[Write] = [Change(Key(kind, old.id), doc=new.model_dump_json(), when=item.version)]
+        new = change(old.model_copy(update={"version": old.version + 1, "updated_at": clock.now()}))
+        if new is None:
+            return old
+        added = more(new, item)
+        parts = item.parts if added else None
+        writes: list[Write] = [Change(Key(kind, old.id), doc=new.model_dump_json(), when=item.version, parts=parts)]
         if new.name != old.name:
             writes += [Put(keys.name(kind, new.name), json.dumps(new.id)), Remove(keys.name(kind, old.name))]
         try:
-            store.write(*writes)
+            store.write(*writes, *added)
         except ConditionFailed as error:
-            if 1 in error.failed:
+            if new.name != old.name and 1 in error.failed:
                 raise NameTaken(f"The name {new.name!r} is taken.") from error
+            if min(error.failed) >= len(writes):
+                raise
             continue
         return new
     raise VersionConflict(f"The {label} is being changed by others; read it and try again.")

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from shared import clock
 from shared.clients import machines
-from shared.domain import agents, conversation, plans, run_ends, tools
+from shared.domain import agents, conversation, plans, run_ends
 from shared.domain.fields import InputMessage, Model, SessionId, SmallObject
 from shared.domain.plans import Plan, RunLimits
 from shared.domain.run_records import Run, RunEvent, read, stored
@@ -104,10 +104,11 @@ def begin(store: TenantStore, draft: RunCreate, starter: Starter, *, stream: boo
 
     Raises:
         NotFound: no such agent.
+        Conflict: the agent is archived.
         Forbidden: a draft, and the caller may not edit agents.
         Unprocessable: the agent and its tools are larger than a run can carry.
     """
-    agent, bound = agents.to_run(store, draft.agent_id)
+    agent, bound, known = agents.to_run(store, draft.agent_id)
     if agent.status == "draft" and not holds(starter.scopes, "agents:write"):
         raise Forbidden("A draft agent can be run by its editors only.", code="agent_is_draft")
     moment = clock.now()
@@ -130,7 +131,7 @@ def begin(store: TenantStore, draft: RunCreate, starter: Starter, *, stream: boo
     plan = plans.make(
         agent,
         bound,
-        tools.get_many(store, [binding.tool_id for binding in bound]),
+        known,
         limits=RunLimits(**draft.limits.model_dump()),
         deadline_at=run.deadline_at,
         continues_session=draft.session_id is not None,

@@ -51,9 +51,38 @@ def run(run_id: str) -> Key:
     return Key(RUNS, run_id)
 
 
+def names(kind: str) -> str:
+    """The partition of a kind's names, in their order."""
+    return f"{kind}_NAME"
+
+
 def name(kind: str, value: str) -> Key:
     """The guard item that makes a name unique in its tenant."""
-    return Key(f"{kind}_NAME", value)
+    return Key(names(kind), value)
+
+
+def behind_prefix(prefix: str) -> str | None:
+    """The first sort key behind all that begin so; None if there is none behind them."""
+    stem = prefix.rstrip("\U0010ffff")
+    if not stem:
+        return None
+    # Sort keys are ordered by their UTF-8 bytes, and so by code points; surrogates are none.
+    following = ord(stem[-1]) + 1
+    return stem[:-1] + chr(0xE000 if following == 0xD800 else following)
+
+
+def agent_versions(agent_id: str) -> str:
+    """The partition of what an agent was each time it was published, sorted by version."""
+    return f"AGENT#{agent_id}#VERSION"
+
+
+def agent_version(agent_id: str, version: int) -> Key:
+    return Key(agent_versions(agent_id), f"{version:010d}")
+
+
+def published(agent_id: str, version_id: str) -> Key:
+    """The guard item that lets an agent be published once under the id of a version."""
+    return Key(f"AGENT#{agent_id}#PUBLISHED", version_id)
 
 
 def deleted(kind: str, thing_id: str) -> Key:

@@ -40,6 +40,7 @@ class Change:
     Attributes:
         set_parts: parts to write; drop_parts: parts to remove.
         needs_parts: parts that must be there; max_parts: there must be fewer parts than that.
+        parts: the item must have had exactly these.
         doc: a new document, which raises the version by one; when: the version that the item must have.
     """
 
@@ -48,6 +49,7 @@ class Change:
     drop_parts: tuple[str, ...] = ()
     needs_parts: tuple[str, ...] = ()
     max_parts: int | None = None
+    parts: Mapping[str, str] | None = None
     doc: str | None = None
     when: int | None = None
 
@@ -149,6 +151,10 @@ def _change(write: Change, by: str | None) -> dict[str, Any]:
         names |= {"#parts": "parts"}
         values[":max_parts"] = {"N": str(write.max_parts)}
         conditions.append("size(#parts) < :max_parts")
+    if write.parts is not None:
+        names |= {"#parts": "parts"}
+        values[":parts"] = _parts(write.parts)
+        conditions.append("#parts = :parts")
     if write.doc is not None:
         names |= {"#version": "version"}
         values |= {":doc": {"S": write.doc}, ":one": {"N": "1"}}

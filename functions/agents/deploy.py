@@ -1,0 +1,21 @@
+"""POST /agents/{agent_ref}/deploy: runs use one version, whatever is published later."""
+
+from typing import Annotated
+
+from aws_lambda_powertools.event_handler import APIGatewayRestResolver
+
+from shared.api import Caller, allowed, edge
+from shared.domain import agent_versions
+from shared.domain.agents import Agent
+
+app = APIGatewayRestResolver(enable_validation=True)
+handler = edge(app)
+
+
+@app.post("/agents/<agent_ref>/deploy", summary="Deploy a version of an agent", tags=["agents"])
+def deploy_agent(
+    caller: Annotated[Caller, allowed("agents:write")],
+    agent_ref: str,
+    draft: agent_versions.AgentDeploy | None = None,
+) -> Agent:
+    return agent_versions.deploy(caller.store, agent_ref, draft.version if draft else None)

@@ -1,0 +1,20 @@
+"""GET /agents/{agent_ref}/versions: what the agent was each time it was published, newest first."""
+
+from functools import partial
+from typing import Annotated
+
+from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Request, Response
+
+from shared.api import Caller, Paging, allowed, edge, listed
+from shared.domain import agent_versions
+from shared.domain.agents import AgentVersion, read_version
+
+app = APIGatewayRestResolver(enable_validation=True)
+handler = edge(app)
+
+
+@app.get("/agents/<agent_ref>/versions", summary="List the versions of an agent", tags=["agents"])
+def list_agent_versions(
+    caller: Annotated[Caller, allowed("agents:read")], request: Request, agent_ref: str, paging: Paging
+) -> Response[list[AgentVersion]]:
+    return listed(request, paging, partial(agent_versions.page, caller.store, agent_ref), read_version)
