@@ -4,6 +4,7 @@ from functools import partial
 from typing import Annotated
 
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Request, Response
+from aws_lambda_powertools.event_handler.openapi.params import Query
 
 from shared.api import Caller, Paging, allowed, edge, listed
 from shared.domain import tools
@@ -14,6 +15,13 @@ handler = edge(app)
 
 @app.get("/tools", summary="List tools", tags=["tools"])
 def list_tools(
-    caller: Annotated[Caller, allowed("tools:read")], request: Request, paging: Paging
+    caller: Annotated[Caller, allowed("tools:read")],
+    request: Request,
+    paging: Paging,
+    agent_name: Annotated[str | None, Query(description="Only those bound to this agent (name or id).")] = None,
+    status: tools.ToolStatus | None = None,
+    category: str | None = None,
+    execution_type: tools.ExecutionType | None = None,
 ) -> Response[list[tools.Tool]]:
-    return listed(request, paging, partial(tools.page, caller.store), tools.read)
+    wanted = tools.ToolFilter(agent_name=agent_name, status=status, category=category, execution_type=execution_type)
+    return listed(request, paging, partial(tools.page, caller.store, wanted), tools.read)

@@ -18,6 +18,7 @@ class Settings:
     default_model: str
     sync_wait_seconds: float
     sse_keepalive_seconds: float
+    tool_default_timeout_ms: int
     tool_max_timeout_ms: int
     tool_retry_attempts: int
     tool_private_hosts: frozenset[str]
@@ -25,6 +26,7 @@ class Settings:
     authorizer_cache_seconds: int
     rate_limit_default: tuple[str, ...]
     rate_limit_runs: tuple[str, ...]
+    jwt_issuer: str
     aws_endpoint: str | None
 
 
@@ -55,6 +57,7 @@ def settings() -> Settings:
         default_model=env.get("DEFAULT_MODEL", "openai:gpt-4o-mini"),
         sync_wait_seconds=float(env.get("SYNC_WAIT_SECONDS", "25")),
         sse_keepalive_seconds=float(env.get("SSE_KEEPALIVE_SECONDS", "15")),
+        tool_default_timeout_ms=int(env.get("TOOL_DEFAULT_TIMEOUT_MS", "15000")),
         tool_max_timeout_ms=int(env.get("TOOL_MAX_TIMEOUT_MS", "60000")),
         tool_retry_attempts=int(env.get("TOOL_RETRY_ATTEMPTS", "2")),
         tool_private_hosts=_names("TOOL_PRIVATE_HOSTS"),
@@ -62,6 +65,7 @@ def settings() -> Settings:
         authorizer_cache_seconds=int(env.get("AUTHORIZER_CACHE_SECONDS", "60")),
         rate_limit_default=_rate_limits("RATE_LIMIT_DEFAULT", "100/minute"),
         rate_limit_runs=_rate_limits("RATE_LIMIT_RUNS", "20/minute"),
+        jwt_issuer=env.get("JWT_ISSUER", "agent-platform"),
         aws_endpoint=env.get("AWS_ENDPOINT_URL"),
     )
 

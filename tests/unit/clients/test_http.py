@@ -259,7 +259,7 @@ def test_a_request_as_it_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
         "https://a.example:8443/hoök?k=v#part",
         method="POST",
         headers={"Authorization": f"Bearer {SECRET}", "Idempotency-Key": "run:1"},
-        params={"q": "a&b"},
+        params=[("q", "a&b")],
         json_body={"text": "ü\ud800"},
     )
     assert (answer.status, json.loads(answer.body), answer.headers["x-a"]) == (201, {"ok": True}, "1, 2")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from shared.domain import arguments, tools
+from shared.domain import arguments, schemas
 from shared.errors import ToolError
 
 
@@ -29,7 +29,7 @@ def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def refused(given: Any, schema: dict[str, Any]) -> str:
     """The code with which the arguments are refused."""
-    tools.check_schema(schema)
+    schemas.check(schema)
     with at_once(), pytest.raises(ToolError) as error:
         arguments.parse(json.dumps(given), schema)
     assert len(error.value.detail) < 500
@@ -37,7 +37,7 @@ def refused(given: Any, schema: dict[str, Any]) -> str:
 
 
 def accepted(given: Any, schema: dict[str, Any]) -> bool:
-    tools.check_schema(schema)
+    schemas.check(schema)
     with at_once():
         return bool(arguments.parse(json.dumps(given), schema) == given)
 

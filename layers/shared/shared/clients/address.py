@@ -19,7 +19,7 @@ import queue
 import re
 import socket
 import threading
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Any
@@ -111,7 +111,7 @@ class Target:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-def parse_url(url: str, params: Mapping[str, str] | None = None) -> Target:
+def parse_url(url: str, params: Sequence[tuple[str, str]] = ()) -> Target:
     """Read an absolute http(s) URL, or refuse it.
 
     The fragment is dropped: it is never sent. ``params`` are appended to the query, whose own spelling stays:
@@ -136,7 +136,7 @@ def parse_url(url: str, params: Mapping[str, str] | None = None) -> Target:
     # From 1024 on all are open: public services choose freely, and a private Redis is out of reach anyhow.
     if port not in (80, 443) and not 1024 <= port <= 65535:
         raise ValueError("the URL's port must be 80, 443 or 1024 to 65535")
-    query = "&".join(part for part in (match["query"], urlencode(params or {}, quote_via=quote)) if part)
+    query = "&".join(part for part in (match["query"], urlencode(params, quote_via=quote)) if part)
     path = quote((match["path"] or "/") + (f"?{query}" if query else ""), safe=_ASCII)
     if len(path) > URL_MAX_CHARS:
         raise ValueError("the URL is too long with its parameters")

@@ -16,16 +16,7 @@ next tenant past the checks of its own policy.
 
 Only the tool worker imports this module (httpx costs 110-200 ms of cold start).
 
-    HttpError
-    |-- UrlInvalid         url_invalid          not an http(s) URL that we call
-    |-- RequestInvalid     request_invalid      the method, a header or the JSON body cannot be sent
-    |-- HostNotAllowed     host_not_allowed     the host is not in the allow-list
-    |-- AddressBlocked     address_blocked      the host has an address that is not public
-    |-- ConnectFailed      connect_failed       no name, no connection, no TLS; nothing was sent
-    |-- HttpTimeout        timeout              the time is up, whatever it was spent on
-    |-- RedirectRefused    redirect_refused     the answer points elsewhere
-    |-- AnswerTooLarge     answer_too_large     the body is longer than `max_bytes`
-    `-- ProtocolFailed     protocol_error       the answer is broken, cut short or encoded
+What may go wrong: ``shared.clients.http_errors``; the names are known here, too.
 """
 
 import json
@@ -33,17 +24,45 @@ import re
 import socket
 import ssl
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from ipaddress import IPv4Address, IPv6Address
-from typing import ClassVar, cast
+from typing import cast
+from urllib.parse import urlencode
 
 import httpcore
 import httpx
 
 from shared.clients import address
+from shared.clients.http_errors import (
+    AddressBlocked,
+    AnswerTooLarge,
+    ConnectFailed,
+    HostNotAllowed,
+    HttpError,
+    HttpTimeout,
+    ProtocolFailed,
+    RedirectRefused,
+    RequestInvalid,
+    UrlInvalid,
+)
+
+__all__ = [
+    "AddressBlocked",
+    "AnswerTooLarge",
+    "ConnectFailed",
+    "HostNotAllowed",
+    "HttpAnswer",
+    "HttpError",
+    "HttpTimeout",
+    "ProtocolFailed",
+    "RedirectRefused",
+    "RequestInvalid",
+    "UrlInvalid",
+    "send",
+]
 
 HEADERS_MAX_BYTES = 65_536  # of an answer; h11 itself stops reading at about 100 KB without a blank line
 
@@ -57,60 +76,6 @@ _OWN_HEADERS = frozenset({
     "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
 })  # fmt: skip
 _CONNECT_ATTEMPTS = 4  # a name with hundreds of addresses shall not make us scan them
-
-
-class HttpError(Exception):
-    """A call that has no answer.
-
-    Attributes:
-        code: stable name of the reason.
-        sent: whether a byte of the request may have reached the server. False: nothing happened there, so any
-            call may be repeated. True: only an idempotent one.
-
-    Messages name the host at most: no query, header, body or resolved address.
-    """
-
-    code: ClassVar[str] = "http_error"
-
-    def __init__(self, message: str, *, sent: bool = False) -> None:
-        super().__init__(message)
-        self.sent = sent
-
-
-class UrlInvalid(HttpError):
-    code = "url_invalid"
-
-
-class RequestInvalid(HttpError):
-    code = "request_invalid"
-
-
-class HostNotAllowed(HttpError):
-    code = "host_not_allowed"
-
-
-class AddressBlocked(HttpError):
-    code = "address_blocked"
-
-
-class ConnectFailed(HttpError):
-    code = "connect_failed"
-
-
-class HttpTimeout(HttpError):
-    code = "timeout"
-
-
-class RedirectRefused(HttpError):
-    code = "redirect_refused"
-
-
-class AnswerTooLarge(HttpError):
-    code = "answer_too_large"
-
-
-class ProtocolFailed(HttpError):
-    code = "protocol_error"
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +125,8 @@ def send(
     *,
     headers: Mapping[str, str],
     json_body: object | None = None,
-    params: Mapping[str, str] | None = None,
+    form: Mapping[str, str] | None = None,
+    params: Sequence[tuple[str, str]] = (),
     timeout_ms: int,
     max_bytes: int,
     allowed_hosts: frozenset[str],
@@ -174,7 +140,7 @@ def send(
         method: GET, HEAD, POST, PUT, PATCH or DELETE.
         url: where to; see ``address.parse_url`` for what is refused.
         headers: visible ASCII. Host, Accept-Encoding and what frames the message are ours and refused here.
-        json_body: sent as JSON unless None.
+        json_body: sent as JSON unless None. form: sent as a form instead, if given.
         params: added to the query of the URL, not yet encoded.
         timeout_ms: for everything, from the name look-up to the last byte of the body.
         max_bytes: of the body.
@@ -193,14 +159,18 @@ def send(
         raise UrlInvalid(str(reason)) from None
     if target.host not in allowed_hosts:
         raise HostNotAllowed(f"{target.host} is not an allowed host")
-    request = _request(method, target, headers, json_body)
+    request = _request(method, target, headers, json_body, form)
     call = Call(ends_at, may_be_private=target.host_port in private_hosts)
     with transport_factory(call) as transport:
         return _answer(transport.handle_request(request), call, max_bytes)
 
 
 def _request(
-    method: str, target: address.Target, headers: Mapping[str, str], json_body: object | None
+    method: str,
+    target: address.Target,
+    headers: Mapping[str, str],
+    json_body: object | None,
+    form: Mapping[str, str] | None,
 ) -> httpx.Request:
     if method not in _METHODS:
         raise RequestInvalid("the method is not GET, HEAD, POST, PUT, PATCH or DELETE")
@@ -214,7 +184,10 @@ def _request(
             raise RequestInvalid("a header is given twice, or is one that only the platform sets")
         given[key] = value
     content = None
-    if json_body is not None:
+    if form is not None:
+        ours["content-type"] = "application/x-www-form-urlencoded"
+        content = urlencode(form).encode()
+    elif json_body is not None:
         ours["content-type"] = "application/json"
         try:
             content = json.dumps(json_body, allow_nan=False, separators=(",", ":")).encode()

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field
 
 from shared import clock
 from shared.clients.address import canonical_host
+from shared.config import settings
 from shared.domain import named, tools
 from shared.domain.fields import Model, Record
 from shared.domain.limits import RateLimit
@@ -25,6 +26,12 @@ MAX_PER_AGENT = 40
 
 Hostname = Annotated[str, Field(min_length=1, max_length=253), AfterValidator(canonical_host)]
 SecretRef = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
+TimeoutMs = Annotated[int, Field(ge=1, le=60_000, description="TOOL_DEFAULT_TIMEOUT_MS if left out.")]
+
+
+def default_timeout_ms() -> int:
+    """The time of a call for which nobody named one."""
+    return settings().tool_default_timeout_ms
 
 
 class BindingCreate(Model):
@@ -35,7 +42,7 @@ class BindingCreate(Model):
     """
 
     permission_scope: Literal["read", "write"] = "read"
-    timeout_ms: Annotated[int, Field(ge=1, le=60_000)] = 15_000
+    timeout_ms: TimeoutMs = Field(default_factory=default_timeout_ms)
     rate_limit: RateLimit | None = None
     allowed_domains: Annotated[list[Hostname], Field(max_length=10)] = []
     secrets_ref: SecretRef | None = None

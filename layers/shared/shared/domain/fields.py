@@ -34,7 +34,9 @@ def _clean_name(value: str) -> str:
     return value
 
 
-def _json_size(limit: int) -> AfterValidator:
+def json_size(limit: int) -> AfterValidator:
+    """Refuses what takes up more than so many bytes as JSON."""
+
     def check(value: Any) -> Any:
         if value is not None and json_text.size(value) > limit:
             raise ValueError(f"must be at most {limit} bytes of JSON")
@@ -50,8 +52,8 @@ Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_clean
 Label = Annotated[str, Field(min_length=1, max_length=50), AfterValidator(_clean_name), Field(max_length=50)]
 ShortText = Annotated[str, Field(max_length=2_000)]
 Prompt = Annotated[str, Field(max_length=32_000)]
-InputMessage = Annotated[str, Field(min_length=1, max_length=100_000), _json_size(100_002)]  # with its quotes
+InputMessage = Annotated[str, Field(min_length=1, max_length=100_000), json_size(100_002)]  # with its quotes
 Tags = Annotated[list[Label], Field(max_length=20)]
 SessionId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
-SmallObject = Annotated[dict[str, Any], _json_size(4_096)]
-JsonSchema = Annotated[dict[str, Any], _json_size(16_384)]
+SmallObject = Annotated[dict[str, Any], json_size(4_096)]
+JsonSchema = Annotated[dict[str, Any], json_size(16_384)]

@@ -43,6 +43,14 @@ _SCHEMAS = {
     "http_get": _schema({"url": "http or https address on one of the allowed domains"}),
 }
 
+DESCRIPTIONS = {
+    "echo": "Answers with its arguments.",
+    "calculator": "Arithmetic on numbers.",
+    "current_time": "The time in a time zone.",
+    "http_get": "Reads a page on one of the domains that the binding allows.",
+}
+"""What the internal tools do, by name."""
+
 
 def schema_of(name: str) -> dict[str, Any]:
     """The arguments of an internal tool as JSON Schema; any object if there is no such tool."""

@@ -1,14 +1,15 @@
 """The plan of a run: what the agent was when the run began. It is pinned, so later edits change later runs only."""
 
 import re
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel
 
 from shared.domain.agents import Agent
 from shared.domain.bindings import Binding
 from shared.domain.internal_tools import schema_of
-from shared.domain.tools import AuthConfig, HttpMethod, Tool
+from shared.domain.tool_requests import ArgumentPlace
+from shared.domain.tools import AuthConfig, AuthType, HttpMethod, Tool
 
 MAX_BYTES = 300_000
 """The plan is one part of one item, and an item holds 400 KB (Amazon DynamoDB quotas)."""
@@ -33,7 +34,8 @@ class PlannedTool(BaseModel):
     execution_type: Literal["http_webhook", "internal"]
     endpoint: str | None
     http_method: HttpMethod
-    auth_type: Literal["none", "api_key"]
+    argument_places: dict[str, ArgumentPlace] = {}
+    auth_type: AuthType
     auth_config: AuthConfig
     idempotent: bool
     permission_scope: Literal["read", "write"]
@@ -41,6 +43,22 @@ class PlannedTool(BaseModel):
     timeout_ms: int
     allowed_domains: list[str]
     secrets_ref: str | None
+
+
+class Terms(Protocol):
+    """On which terms a tool is called: those of a binding, or of a direct call."""
+
+    @property
+    def permission_scope(self) -> Literal["read", "write"]: ...
+
+    @property
+    def timeout_ms(self) -> int: ...
+
+    @property
+    def allowed_domains(self) -> list[str]: ...
+
+    @property
+    def secrets_ref(self) -> str | None: ...
 
 
 class Plan(BaseModel):
@@ -80,28 +98,9 @@ def make(
     planned: list[PlannedTool] = []
     for binding in bindings:
         tool = tools.get(binding.tool_id)
-        if tool is None:
-            continue
-        planned.append(
-            PlannedTool(
-                tool_id=tool.id,
-                name=tool.name,
-                function_name=function_name(tool.name, {other.function_name for other in planned}),
-                description=tool.description,
-                input_schema=tool.input_schema or (schema_of(tool.name) if tool.execution_type == "internal" else {}),
-                execution_type=tool.execution_type,
-                endpoint=tool.endpoint,
-                http_method=tool.http_method,
-                auth_type=tool.auth_type,
-                auth_config=tool.auth_config,
-                idempotent=tool.idempotent,
-                permission_scope=binding.permission_scope,
-                permitted=binding.permission_scope == "read" or may_write,
-                timeout_ms=binding.timeout_ms,
-                allowed_domains=binding.allowed_domains,
-                secrets_ref=binding.secrets_ref,
-            )
-        )
+        if tool is not None:
+            name = function_name(tool.name, {other.function_name for other in planned})
+            planned.append(plan_tool(tool, binding, name, may_write=may_write))
     return Plan(
         model=agent.model,
         llm_params=agent.llm_params,
@@ -111,6 +110,29 @@ def make(
         deadline_at=deadline_at,
         continues_session=continues_session,
         stream=stream,
+    )
+
+
+def plan_tool(tool: Tool, terms: Terms, function_name: str, *, may_write: bool) -> PlannedTool:
+    """A tool as the run sees it, on the terms of a binding or of a direct call."""
+    return PlannedTool(
+        tool_id=tool.id,
+        name=tool.name,
+        function_name=function_name,
+        description=tool.description,
+        input_schema=tool.input_schema or (schema_of(tool.name) if tool.execution_type == "internal" else {}),
+        execution_type=tool.execution_type,
+        endpoint=tool.endpoint,
+        http_method=tool.http_method,
+        argument_places=tool.argument_places,
+        auth_type=tool.auth_type,
+        auth_config=tool.auth_config,
+        idempotent=tool.idempotent,
+        permission_scope=terms.permission_scope,
+        permitted=terms.permission_scope == "read" or may_write,
+        timeout_ms=terms.timeout_ms,
+        allowed_domains=terms.allowed_domains,
+        secrets_ref=terms.secrets_ref,
     )
 
 

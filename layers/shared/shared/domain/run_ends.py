@@ -52,7 +52,7 @@ def finish(
             run_log.append(run_id, log.tail, [*last, _terminal(ended)]),
             Change(keys.run(run_id), doc=stored(ended), when=1),
         ]
-        if status == "succeeded":
+        if status == "succeeded" and run.kind == "llm":
             turn = {"input_message": run.input_message, "output_message": output or "", "run_id": run_id}
             writes.append(Put(keys.turn(run.session_id, run_id), json.dumps(turn, ensure_ascii=False), when=None))
         try:

@@ -24,15 +24,19 @@ class ToolCalled(Record):
 
 
 class Run(Record):
-    """The record of a run. Counts are null until the run has ended, or if the provider gives none."""
+    """The record of a run. Counts are null until the run has ended, or if the provider gives none.
+
+    A run of kind `tool` has no agent: it is one call of one tool. A `test` is not counted in statistics.
+    """
 
     id: str
     tenant_id: str
-    agent_id: str
-    agent_version: int
+    agent_id: str | None = None
+    agent_version: int | None = None
     session_id: str
     trace_id: str
-    kind: Literal["llm"] = "llm"
+    kind: Literal["llm", "tool"] = "llm"
+    test: bool = False
     status: Status
     stop_reason: str | None = None
     input_message: str

@@ -1,7 +1,8 @@
 """Runs: an agent working on one input. Begun here; ended in `run_ends`."""
 
 import json
-from typing import Annotated, Protocol
+from collections.abc import Sequence
+from typing import Annotated, Any, Protocol
 
 from pydantic import Field
 
@@ -20,6 +21,8 @@ from shared.store.table import Page, Put, TenantStore
 
 _HISTORY_TURNS = 20
 _HISTORY_CHARACTERS = 64_000
+# Events that a run begins with, by its kind.
+_BEGUN_WITH = {"llm": 1, "tool": 2}
 
 
 class LimitsInput(Model):
@@ -66,8 +69,12 @@ def start(store: TenantStore, draft: RunCreate, starter: Starter) -> tuple[Run, 
         NotFound, Forbidden, Unprocessable: see `begin`.
         Unavailable: the machine could not be started.
     """
-    run, new = begin(store, draft, starter)
-    if not new and (run.ended or run_log.read(store, run.id).tail > 1):
+    return carry_out(store, *begin(store, draft, starter))
+
+
+def carry_out(store: TenantStore, run: Run, new: bool) -> tuple[Run, bool]:
+    """Start the machine of a run that has begun and wait for it; what `start` does after `begin`."""
+    if not new and (run.ended or run_log.read(store, run.id).tail > _BEGUN_WITH[run.kind]):
         # The first try of this idempotent request began the run, and if its log has grown, the machine too.
         return run, run.ended
     ended = machines.run_and_wait({"tenant_id": store.tenant_id, "run_id": run.id})
@@ -138,11 +145,23 @@ def begin(store: TenantStore, draft: RunCreate, starter: Starter, *, stream: boo
         may_write=holds(starter.scopes, "tools:write"),
         stream=stream,
     )
-    return (run, True) if _begin(store, run, plan) else (get(store, run.id), False)
+    return record(store, run, plan)
 
 
-def _begin(store: TenantStore, run: Run, plan: Plan) -> bool:
-    """Write the run and the first event of its log; 1 transaction. False if the run is there already."""
+def record(
+    store: TenantStore, run: Run, plan: Plan, first: Sequence[tuple[str, dict[str, Any]]] = ()
+) -> tuple[Run, bool]:
+    """Write the run and the first events of its log; 1 transaction.
+
+    Args:
+        first: events behind `start`.
+
+    Returns:
+        The run, and whether it is new.
+
+    Raises:
+        Unprocessable: the plan is larger than a run can carry.
+    """
     planned = plan.model_dump_json()
     if len(planned.encode()) > plans.MAX_BYTES:
         raise Unprocessable(
@@ -156,11 +175,12 @@ def _begin(store: TenantStore, run: Run, plan: Plan) -> bool:
         "session_id": run.session_id,
     }
     heads = {"plan": planned, "run": stored(run)}
+    log = run_log.append(run.id, 0, [("start", begun), *first], heads=heads)
     try:
-        store.write(Put(keys.run(run.id), heads["run"]), run_log.append(run.id, 0, [("start", begun)], heads=heads))
+        store.write(Put(keys.run(run.id), heads["run"]), log)
     except ConditionFailed:
-        return False
-    return True
+        return get(store, run.id), False
+    return run, True
 
 
 def get(store: TenantStore, run_id: str, *, with_messages: bool = False) -> Run:

@@ -8,35 +8,22 @@ its tool is declared idempotent; otherwise it ends `unknown`, and the model and 
 import json
 import random
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
 
-from shared import clock, json_text
-from shared.clients import http
-from shared.clients.address import parse_url
-from shared.config import settings, tool_secret
-from shared.domain import arguments, conversation, internal_tools, runs
+from shared import clock
+from shared.config import settings
+from shared.domain import arguments, conversation, internal_tools, runs, webhooks
 from shared.domain.conversation import ToolCall
 from shared.domain.plans import Plan, PlannedTool
+from shared.domain.run_records import Run
+from shared.domain.tool_proofs import Asker
+from shared.domain.webhooks import Outgoing
 from shared.errors import ConditionFailed, RunCancelled, RunError, ToolError
 from shared.store import run_log
 from shared.store.run_log import Log
 from shared.store.table import TenantStore
 
-MAX_ANSWER_BYTES = 100_000
 _APPEND_ATTEMPTS = 60
-_TRANSIENT_STATUS = {408, 425, 429, 500, 502, 503, 504}
-
-
-@dataclass(frozen=True, slots=True)
-class Outgoing:
-    """What the sender of a call needs beside the tool: who asks, under which key, and until when."""
-
-    idempotency_key: str
-    trace_id: str
-    deadline: float
 
 
 def call(store: TenantStore, run_id: str, tool_call_id: str) -> None:
@@ -66,7 +53,7 @@ def call(store: TenantStore, run_id: str, tool_call_id: str) -> None:
         log = now
     begun = time.monotonic()
     try:
-        output = _carry_out(plan, tool, asked, run_id, run.trace_id)
+        output = _carry_out(plan, tool, asked, run)
     except ToolError as error:
         ended = _error(asked, error.code, error.detail, _since(begun))
     else:
@@ -120,7 +107,7 @@ def _since(begun: float) -> int:
     return round((time.monotonic() - begun) * 1000)
 
 
-def _carry_out(plan: Plan, tool: PlannedTool | None, asked: ToolCall, run_id: str, trace_id: str) -> str:
+def _carry_out(plan: Plan, tool: PlannedTool | None, asked: ToolCall, run: Run) -> str:
     if tool is None:
         raise ToolError("unknown_tool", f"The agent has no tool named {asked.function_name!r}.")
     if not tool.permitted:
@@ -130,108 +117,10 @@ def _carry_out(plan: Plan, tool: PlannedTool | None, asked: ToolCall, run_id: st
     seconds = min(seconds, clock.seconds_until(plan.deadline_at))
     if seconds <= 0:
         raise ToolError("timeout", "The run has no time left for this call.")
-    outgoing = Outgoing(f"{run_id}:{asked.id}", trace_id, time.monotonic() + seconds)
+    asker = Asker(run.tenant_id, run.agent_id or "", run.id, asked.id)
+    outgoing = Outgoing(asker, run.trace_id, time.monotonic() + seconds)
     if tool.execution_type == "http_webhook":
-        return _webhook(tool, given, outgoing)
+        return webhooks.call(tool, given, outgoing)
     if tool.name == "http_get":
-        return _fetch(tool, given, outgoing)
-    return _capped(json.dumps(internal_tools.run(tool.name, given), ensure_ascii=False))
-
-
-def _webhook(tool: PlannedTool, given: dict[str, Any], outgoing: Outgoing) -> str:
-    url = tool.endpoint or ""
-    headers = {
-        "Idempotency-Key": outgoing.idempotency_key,
-        "X-Trace-Id": outgoing.trace_id,
-        "User-Agent": "agent-platform",
-        "Accept": "application/json, text/*;q=0.9, */*;q=0.1",
-    }
-    secret = _secret(tool)
-    if secret is not None:
-        name = tool.auth_config.header
-        headers |= {name: secret} if name else {"Authorization": f"Bearer {secret}"}
-    in_query = tool.http_method in {"GET", "DELETE"}
-    answer = _send(
-        tool,
-        url,
-        outgoing,
-        headers=headers,
-        json_body=None if in_query else given,
-        params={name: _as_text(value) for name, value in given.items()} if in_query else None,
-        allowed=frozenset(tool.allowed_domains) or frozenset({parse_url(url).host}),
-    )
-    text = answer.body.decode("utf-8", "replace")
-    if secret is not None:
-        # A tool that echoes its request must not carry the secret into the log or the model.
-        for form in {secret, json.dumps(secret)[1:-1], quote(secret, safe="")}:
-            text = text.replace(form, "[secret]")
-    if answer.status >= 400:
-        raise ToolError(f"http_{answer.status}", f"The tool answered {answer.status}: {text[:500]}")
-    return _capped(text)
-
-
-def _fetch(tool: PlannedTool, given: dict[str, Any], outgoing: Outgoing) -> str:
-    headers = {"User-Agent": "agent-platform", "X-Trace-Id": outgoing.trace_id}
-    url = str(given.get("url", ""))
-    answer = _send(tool, url, outgoing, headers=headers, allowed=frozenset(tool.allowed_domains), method="GET")
-    if answer.status >= 400:
-        raise ToolError(f"http_{answer.status}", f"The address answered {answer.status}.")
-    return _capped(answer.body.decode("utf-8", "replace"))
-
-
-def _send(
-    tool: PlannedTool,
-    url: str,
-    outgoing: Outgoing,
-    *,
-    headers: Mapping[str, str],
-    allowed: frozenset[str],
-    json_body: object | None = None,
-    params: Mapping[str, str] | None = None,
-    method: str | None = None,
-) -> http.HttpAnswer:
-    """Send, and repeat what failed in passing: anything for an idempotent tool, else only what was never sent."""
-    repeatable = tool.idempotent or method == "GET"
-    for attempt in range(settings().tool_retry_attempts + 1):
-        left_ms = int((outgoing.deadline - time.monotonic()) * 1000)
-        last = attempt == settings().tool_retry_attempts or left_ms <= 1
-        try:
-            answer = http.send(
-                method or tool.http_method,
-                url,
-                headers=headers,
-                json_body=json_body,
-                params=params,
-                timeout_ms=max(1, left_ms),
-                max_bytes=MAX_ANSWER_BYTES,
-                allowed_hosts=allowed,
-                private_hosts=settings().tool_private_hosts,
-            )
-        except http.HttpError as error:
-            passing = isinstance(error, http.ConnectFailed | http.ProtocolFailed | http.HttpTimeout)
-            if last or not passing or (error.sent and not repeatable):
-                raise ToolError(error.code, str(error)) from error
-        else:
-            if last or not repeatable or answer.status not in _TRANSIENT_STATUS:
-                return answer
-        time.sleep(min(random.uniform(0.05, 0.2) * 2**attempt, max(0.0, outgoing.deadline - time.monotonic())))
-    raise AssertionError("the last attempt returns or raises")
-
-
-def _secret(tool: PlannedTool) -> str | None:
-    if tool.auth_type == "none":
-        return None
-    secret = tool_secret(tool.secrets_ref) if tool.secrets_ref else None
-    if not secret:
-        raise ToolError("secret_missing", "The binding names no secret that this deployment has.")
-    return secret
-
-
-def _as_text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def _capped(text: str) -> str:
-    if json_text.size(text) > MAX_ANSWER_BYTES:
-        raise ToolError("answer_too_large", f"The tool's answer is larger than {MAX_ANSWER_BYTES} bytes.")
-    return text
+        return webhooks.fetch(tool, given, outgoing)
+    return webhooks.capped(json.dumps(internal_tools.run(tool.name, given), ensure_ascii=False))

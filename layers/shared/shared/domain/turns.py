@@ -30,7 +30,8 @@ class Next:
 def take(store: TenantStore, run_id: str) -> Next:
     """Take the run one model call further; 1 read and 1 write (2 reads if the run continues a session).
 
-    A turn that was taken already (this is a repetition) is not taken again: its outcome is returned.
+    A turn that was taken already (this is a repetition) is not taken again: its outcome is returned. In a run of kind
+    `tool` no model is asked: its call was written down when it began.
 
     Raises:
         LimitExceeded: steps, tokens or seconds are used up.
@@ -43,6 +44,9 @@ def take(store: TenantStore, run_id: str) -> Next:
         return Next("done", [])
     if pending := seen.pending():
         return _tools(pending)
+    if run.kind == "tool":
+        _end_tool_run(store, run_id, log, seen)
+        return Next("done", [])
     seconds = _check_limits(plan, seen)
     provider, model = models.split(plan.model)
     reply = llm.chat(
@@ -67,6 +71,17 @@ def take(store: TenantStore, run_id: str) -> Next:
         # Another copy of this worker was faster, or the run was ended: what stands in the log holds.
         return take(store, run_id)
     return _tools(asked) if asked else Next("done", [])
+
+
+def _end_tool_run(store: TenantStore, run_id: str, log: Log, seen: Conversation) -> None:
+    """A run of kind `tool` ends as its only call did."""
+    (call,) = seen.calls.values()
+    if call.status == "succeeded":
+        run_ends.finish(store, run_id, "succeeded", stop_reason="completed", output=call.result, log=log)
+        return
+    (failed,) = (event.data for event in log.events if event.event == "tool.error")
+    error = f"{failed['code']}: {failed['error']}"
+    run_ends.finish(store, run_id, "failed", stop_reason="tool_error", error=error, log=log)
 
 
 def _tools(ids: list[str]) -> Next:

@@ -1,0 +1,28 @@
+"""POST /tools/{tool_ref}/execute: call a tool and wait for it; 202 if it takes longer than we wait."""
+
+from typing import Annotated
+
+from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
+
+from shared.api import Caller, accepted, allowed, check, created, edge
+from shared.domain import tool_runs
+from shared.domain.run_records import Run
+
+app = APIGatewayRestResolver(enable_validation=True)
+handler = edge(app)
+
+
+@app.post(
+    "/tools/<tool_ref>/execute",
+    summary="Call a tool; needs tools:write, too",
+    tags=["tools"],
+    status_code=201,
+    responses={201: {"description": "The run has ended."}, 202: {"description": "The run goes on."}},
+)
+def execute_tool(
+    caller: Annotated[Caller, allowed("runs:execute")], tool_ref: str, draft: tool_runs.ToolExecute
+) -> Response[Run]:
+    check(caller.scopes, "tools:write")
+    run, ended = tool_runs.start(caller.store, tool_ref, draft, caller)
+    location = f"/runs/{run.id}"
+    return created(run, location) if ended else accepted(run, location)
