@@ -87,8 +87,9 @@ class Route:
 
 @cache
 def routes() -> list[Route]:
-    """Every route that a function file declares."""
-    return [Route(one.method, one.path, f"{one.file.parent.name}/{one.file.stem}") for one in operations()]
+    """Every route that a function file declares; a static segment wins over a variable, as at the gateway."""
+    found = [Route(one.method, one.path, f"{one.file.parent.name}/{one.file.stem}") for one in operations()]
+    return sorted(found, key=lambda route: route.path.count("{"))
 
 
 @dataclass(frozen=True)
