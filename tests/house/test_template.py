@@ -98,6 +98,15 @@ def test_every_function_has_policies_without_wildcards() -> None:
             assert "*" not in words, f"{name}: name the actions and the resources one by one: {words}"
 
 
+def test_every_function_of_the_api_may_count_its_requests() -> None:
+    cannot = [
+        function.name
+        for function in api_functions()
+        if not function.public and not any("dynamodb:UpdateItem" in s["Action"] for s in function.statements)
+    ]
+    assert not cannot, f"the edge counts requests with one dynamodb:UpdateItem on the table: {cannot}"
+
+
 def test_no_function_may_scan_the_table() -> None:
     scanning = [
         f.name

@@ -1,6 +1,6 @@
 """The one way in: every API function's handler is `edge(app)`.
 
-Here, once: trace id, log context, bad bodies, idempotency, CORS, and errors become HTTP.
+Here, once: trace id, log context, limits, bad bodies, idempotency, CORS, and errors become HTTP.
 """
 
 import json
@@ -18,6 +18,8 @@ from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValida
 from shared import json_text
 from shared.api import cors, idempotency
 from shared.api.caller import Caller, Permission, Public, Visitor, check, identify, visit
+from shared.api.metering import Meter
+from shared.domain.scopes import EXECUTE
 from shared.errors import BadRequest, NotFound, PayloadTooLarge, PlatformError, TableBusy, Unavailable, Unprocessable
 from shared.store.ids import new_id
 from shared.store.table import TenantStore
@@ -53,9 +55,10 @@ def edge(app: APIGatewayRestResolver) -> Handler:
 
     def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         trace_id = _trace_id(event)
+        meter = Meter()
         log_context(trace_id=trace_id, operation=f"{event.get('httpMethod')} {event.get('resource')}")
         try:
-            answer = _answer(app, event, context, trace_id)
+            answer = _answer(app, event, context, trace_id, meter)
         except PlatformError as error:
             answer = _raw(error, trace_id)
         except TableBusy:
@@ -67,18 +70,24 @@ def edge(app: APIGatewayRestResolver) -> Handler:
         finally:
             clear_log_context()
         added = {"X-Trace-Id": trace_id} | cors.headers(_header(event, "origin"))
-        answer.setdefault("multiValueHeaders", {}).update({name: [value] for name, value in added.items()})
+        # A refusal speaks of the limit that refused; else the answer tells how the limits stand.
+        said = {name: [value] for name, value in meter.headers.items()} | answer.get("multiValueHeaders", {})
+        answer["multiValueHeaders"] = said | {name: [value] for name, value in added.items()}
         return answer
 
     return handler
 
 
-def _answer(app: APIGatewayRestResolver, event: dict[str, Any], context: Any, trace_id: str) -> dict[str, Any]:
+def _answer(
+    app: APIGatewayRestResolver, event: dict[str, Any], context: Any, trace_id: str, meter: Meter
+) -> dict[str, Any]:
     event = event | {"path": _path(event)}
-    caller = _sender(app, event, trace_id)
+    caller, starts_run = _sender(app, event, trace_id, meter)
     _check_body(event)
     header = _header(event, "idempotency-key")
     if event["httpMethod"] != "POST" or header is None:
+        if starts_run and isinstance(caller, Caller):
+            meter.count_run(caller)
         app.context.update(trace_id=trace_id, caller=caller)
         return app.resolve(event, context)
     operation = f"POST {event['path']}"
@@ -89,7 +98,12 @@ def _answer(app: APIGatewayRestResolver, event: dict[str, Any], context: Any, tr
     caller = replace(caller, store=TenantStore(caller.tenant_id, ticket.reserved_id))
     app.context.update(trace_id=trace_id, caller=caller)
     try:
+        if starts_run and isinstance(caller, Caller):
+            meter.count_run(caller)
         answer = app.resolve(event, context)
+    except PlatformError as error:
+        idempotency.end(caller.store, ticket, {"statusCode": error.status})
+        raise
     except Exception:
         idempotency.end(caller.store, ticket, {"statusCode": 500})
         raise
@@ -152,23 +166,26 @@ def _without(headers: dict[str, str], name: str) -> dict[str, str]:
     return {key: value for key, value in headers.items() if key.lower() != name}
 
 
-def _sender(app: APIGatewayRestResolver, event: dict[str, Any], trace_id: str) -> Caller | Visitor:
-    """Who sent the request; who lacks the route's scope is refused before anything else is looked at.
+def _sender(
+    app: APIGatewayRestResolver, event: dict[str, Any], trace_id: str, meter: Meter
+) -> tuple[Caller | Visitor, bool]:
+    """Who sent the request, and whether it starts a run; who lacks the route's scope is refused before anything else.
 
     Powertools resolves dependencies after it has validated the body, and an idempotent replay resolves none.
 
     Raises:
-        Unauthorized, Forbidden: see `identify` and `check`.
+        Unauthorized, RateLimited, Forbidden: see `identify`, `Meter` and `check`.
     """
     marks = _marks_of_route(app, event)
     if any(isinstance(mark, Public) for mark in marks):
-        return visit(event, trace_id)
+        return visit(event, trace_id), False
     caller = identify(event, trace_id)
     log_context(tenant_id=caller.tenant_id, user_id=caller.user_id)
-    for mark in marks:
-        if isinstance(mark, Permission):
-            check(caller.scopes, mark.scope)
-    return caller
+    meter.count_request(caller)
+    wanted = [mark.scope for mark in marks if isinstance(mark, Permission)]
+    for scope in wanted:
+        check(caller.scopes, scope)
+    return caller, event["httpMethod"] == "POST" and EXECUTE in wanted
 
 
 def _marks_of_route(app: APIGatewayRestResolver, event: dict[str, Any]) -> tuple[Permission | Public, ...]:

@@ -43,6 +43,7 @@ class PlannedTool(BaseModel):
     timeout_ms: int
     allowed_domains: list[str]
     secrets_ref: str | None
+    rate_limit: str | None = None
 
 
 class Terms(Protocol):
@@ -100,7 +101,7 @@ def make(
         tool = tools.get(binding.tool_id)
         if tool is not None:
             name = function_name(tool.name, {other.function_name for other in planned})
-            planned.append(plan_tool(tool, binding, name, may_write=may_write))
+            planned.append(plan_tool(tool, binding, name, may_write=may_write, rate_limit=binding.rate_limit))
     return Plan(
         model=agent.model,
         llm_params=agent.llm_params,
@@ -113,7 +114,9 @@ def make(
     )
 
 
-def plan_tool(tool: Tool, terms: Terms, function_name: str, *, may_write: bool) -> PlannedTool:
+def plan_tool(
+    tool: Tool, terms: Terms, function_name: str, *, may_write: bool, rate_limit: str | None = None
+) -> PlannedTool:
     """A tool as the run sees it, on the terms of a binding or of a direct call."""
     return PlannedTool(
         tool_id=tool.id,
@@ -133,6 +136,7 @@ def plan_tool(tool: Tool, terms: Terms, function_name: str, *, may_write: bool) 
         timeout_ms=terms.timeout_ms,
         allowed_domains=terms.allowed_domains,
         secrets_ref=terms.secrets_ref,
+        rate_limit=rate_limit,
     )
 
 

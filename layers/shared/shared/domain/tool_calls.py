@@ -12,13 +12,13 @@ from typing import Any
 
 from shared import clock
 from shared.config import settings
-from shared.domain import arguments, conversation, internal_tools, runs, webhooks
+from shared.domain import arguments, conversation, internal_tools, limits, runs, webhooks
 from shared.domain.conversation import ToolCall
 from shared.domain.plans import Plan, PlannedTool
 from shared.domain.run_records import Run
 from shared.domain.tool_proofs import Asker
 from shared.domain.webhooks import Outgoing
-from shared.errors import ConditionFailed, RunCancelled, RunError, ToolError
+from shared.errors import ConditionFailed, RateLimited, RunCancelled, RunError, ToolError
 from shared.store import run_log
 from shared.store.run_log import Log
 from shared.store.table import TenantStore
@@ -46,14 +46,15 @@ def call(store: TenantStore, run_id: str, tool_call_id: str) -> None:
             _error(asked, "unknown", "It is unknown whether the call took effect.", 0),
         )
         return
-    if asked.status == "asked":
+    first = asked.status == "asked"
+    if first:
         started = {"tool_call_id": asked.id, "name": asked.name, "args": conversation.arguments_of(asked)}
         if (now := _append(store, run_id, log, asked, ("tool.started", started))) is None:
             return
         log = now
     begun = time.monotonic()
     try:
-        output = _carry_out(plan, tool, asked, run)
+        output = _carry_out(store, plan, tool, asked, run, counts=first)
     except ToolError as error:
         ended = _error(asked, error.code, error.detail, _since(begun))
     else:
@@ -107,7 +108,9 @@ def _since(begun: float) -> int:
     return round((time.monotonic() - begun) * 1000)
 
 
-def _carry_out(plan: Plan, tool: PlannedTool | None, asked: ToolCall, run: Run) -> str:
+def _carry_out(
+    store: TenantStore, plan: Plan, tool: PlannedTool | None, asked: ToolCall, run: Run, *, counts: bool
+) -> str:
     if tool is None:
         raise ToolError("unknown_tool", f"The agent has no tool named {asked.function_name!r}.")
     if not tool.permitted:
@@ -117,6 +120,9 @@ def _carry_out(plan: Plan, tool: PlannedTool | None, asked: ToolCall, run: Run) 
     seconds = min(seconds, clock.seconds_until(plan.deadline_at))
     if seconds <= 0:
         raise ToolError("timeout", "The run has no time left for this call.")
+    if tool.rate_limit and counts:
+        # A repetition after a crash was counted when it was first started.
+        _count(store, limits.of_binding(run.agent_id or "", tool.tool_id), tool.rate_limit)
     asker = Asker(run.tenant_id, run.agent_id or "", run.id, asked.id)
     outgoing = Outgoing(asker, run.trace_id, time.monotonic() + seconds)
     if tool.execution_type == "http_webhook":
@@ -124,3 +130,11 @@ def _carry_out(plan: Plan, tool: PlannedTool | None, asked: ToolCall, run: Run) 
     if tool.name == "http_get":
         return webhooks.fetch(tool, given, outgoing)
     return webhooks.capped(json.dumps(internal_tools.run(tool.name, given), ensure_ascii=False))
+
+
+def _count(store: TenantStore, name: str, limit: str) -> None:
+    """Count the call, before anything is sent; 1 request."""
+    try:
+        limits.take(store, name, [limit])
+    except RateLimited as error:
+        raise ToolError("rate_limited", f"The binding allows {limit}. {error.detail}") from error

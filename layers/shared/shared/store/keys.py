@@ -127,6 +127,15 @@ def usage(day: str) -> Key:
     return Key(USAGE, day)
 
 
+def counters(name: str) -> str:
+    """The partition of a counter, one item a day."""
+    return f"COUNTER#{name}"
+
+
+def counter(name: str, day: str) -> Key:
+    return Key(counters(name), day)
+
+
 def agent_stats(agent_id: str) -> str:
     """The partition of the figures of an agent's runs, sorted by the time they ended."""
     return f"AGENT#{agent_id}#STAT"

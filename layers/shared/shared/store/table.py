@@ -264,6 +264,40 @@ class TenantStore:
                     raise
                 raise ConditionFailed(failed) from error
 
+    def count(self, key: Key, update: tuple[Mapping[str, str], Mapping[str, int]]) -> tuple[bool, dict[str, int]]:
+        """One conditional UpdateItem on an item that holds nothing but whole numbers; 1 request.
+
+        Args:
+            update: the update's expressions, and their values.
+
+        Returns:
+            Whether the condition held, and the item's numbers: afterwards, or as they stand.
+
+        Raises:
+            TableBusy: throttled; nothing was written.
+        """
+        expressions, values = update
+        arguments: Any = {
+            "TableName": settings().table_name,
+            "Key": self._key(key),
+            "ExpressionAttributeValues": {name: {"N": str(value)} for name, value in values.items()},
+            "ReturnValues": "ALL_NEW",
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+            **expressions,
+        }
+        try:
+            answer = aws.dynamodb().update_item(**arguments)
+        except ClientError as error:
+            if failed_writes(error) is None:
+                raise
+            standing: Any = error.response.get("Item", {})
+            return False, _whole_numbers(standing)
+        return True, _whole_numbers(answer["Attributes"])
+
     def _key(self, key: Key | DirectoryKey) -> dict[str, Any]:
         prefix = "" if isinstance(key, DirectoryKey) else self._prefix
         return {"pk": {"S": prefix + key.partition}, "sk": {"S": key.sort}}
+
+
+def _whole_numbers(raw: Mapping[str, Any]) -> dict[str, int]:
+    return {name: int(value["N"]) for name, value in raw.items() if "N" in value}
