@@ -72,6 +72,15 @@ _HEADERS: Json = {
     "Link": {"description": 'The next page, as `<...>; rel="next"`; absent on the last.', "schema": {"type": "string"}},
     "X-Next-Cursor": {"description": "The cursor of the next page; absent on the last.", "schema": {"type": "string"}},
     "Retry-After": {"description": "Seconds to wait before the next try.", "schema": {"type": "integer"}},
+    "X-RateLimit-Limit": {
+        "description": "What the limit allows in its window. On every answer to a tenant with a limit, as the next two.",
+        "schema": {"type": "integer"},
+    },
+    "X-RateLimit-Remaining": {"description": "How much of it is left.", "schema": {"type": "integer"}},
+    "X-RateLimit-Reset": {
+        "description": "When its window ends, in epoch seconds.",
+        "schema": {"type": "integer"},
+    },
     "Idempotency-Replayed": {
         "description": "`true` if this is the answer that the first request with the key got.",
         "schema": {"type": "string", "const": "true"},
@@ -183,6 +192,8 @@ def _parameters() -> Json:
 
 def _error(status: int) -> Json:
     headers = ["X-Trace-Id", *(["Retry-After"] if status in {429, 503} else [])]
+    if status == 429:
+        headers += ["X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"]
     return {
         "description": _ERRORS[status][1],
         "headers": {name: _ref("headers", name) for name in headers},

@@ -1,0 +1,97 @@
+"""Limits over HTTP: exact under any number of requests at once, per tenant, and those that document 0 promises."""
+
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+import pytest
+
+from local.runtime import Runtime
+from tests.integration.conftest import new_tenant
+
+pytestmark = pytest.mark.covers("POST /tenants", "GET /agents", "POST /runs")
+
+AT_ONCE = 64
+_SECONDS = {"minute": 60, "hour": 3_600, "day": 86_400}
+
+
+def window(seconds: float = 25) -> str:
+    """A kind of window that does not end within these seconds; at midnight, after a pause."""
+    while True:
+        for unit, size in _SECONDS.items():
+            if size - time.time() % size > seconds:
+                return unit
+        time.sleep(1)
+
+
+def send(platform: Runtime, key: str, times: int, path: str = "/agents") -> list[httpx.Response]:
+    limits = httpx.Limits(max_connections=AT_ONCE)
+    with (
+        httpx.Client(base_url=platform.url, headers={"X-API-Key": key}, timeout=60, limits=limits) as client,
+        ThreadPoolExecutor(AT_ONCE) as pool,
+    ):
+        return list(pool.map(lambda _: client.get(path), range(times)))
+
+
+def statuses(answers: list[httpx.Response]) -> dict[int, int]:
+    return dict(Counter(answer.status_code for answer in answers))
+
+
+def test_of_1000_requests_at_once_against_10_a_window_exactly_10_are_accepted(platform: Runtime) -> None:
+    unit = window()
+    key = new_tenant(platform, "ten", plan="free", limits={"requests": [f"10/{unit}"]})
+    answers = send(platform, key, 1_000)
+    assert statuses(answers) == {200: 10, 429: 990}
+    accepted = [answer for answer in answers if answer.status_code == 200]
+    left = sorted(int(answer.headers["X-RateLimit-Remaining"]) for answer in accepted)
+    assert left == list(range(10)), "each of the ten was told another rest"
+    for answer in answers:
+        assert answer.headers["X-RateLimit-Limit"] == "10"
+        assert int(answer.headers["X-RateLimit-Reset"]) % _SECONDS[unit] == 0
+    for refused in (answer for answer in answers if answer.status_code == 429):
+        assert refused.json()["code"] == "rate_limited"
+        assert 0 < int(refused.headers["Retry-After"]) <= _SECONDS[unit]
+
+
+@pytest.mark.parametrize(("tenant", "limit", "unit"), [("tenant_a", 10, "hour"), ("tenant_c", 5, "minute")])
+def test_the_demo_tenants_have_the_limits_of_document_0(platform: Runtime, tenant: str, limit: int, unit: str) -> None:
+    size = _SECONDS[unit]
+    if size - time.time() % size < 10:
+        time.sleep(size - time.time() % size)
+    assert statuses(send(platform, tenant, limit + 5)) == {200: limit, 429: 5}
+
+
+def test_the_demo_tenant_b_has_200_a_day_and_the_demo_tenant_no_limit(platform: Runtime) -> None:
+    (answer,) = send(platform, "tenant_b", 1)
+    assert answer.headers["X-RateLimit-Limit"] == "200"
+    assert int(answer.headers["X-RateLimit-Remaining"]) < 200
+    (answer,) = send(platform, platform.admin_key, 1)
+    assert "X-RateLimit-Limit" not in answer.headers
+
+
+def test_a_tenant_far_over_its_limit_takes_nothing_from_another(platform: Runtime) -> None:
+    """A at ten times its limit, B at half of its own: B is never refused."""
+    unit = window()
+    keys = {
+        name: new_tenant(platform, f"neighbour-{name}", plan="free", limits={"requests": [f"40/{unit}"]})
+        for name in ("a", "b")
+    }
+    with ThreadPoolExecutor(2) as pool:
+        noisy = pool.submit(send, platform, keys["a"], 400)
+        quiet = pool.submit(send, platform, keys["b"], 20)
+    assert statuses(noisy.result()) == {200: 40, 429: 360}
+    assert statuses(quiet.result()) == {200: 20}
+
+
+def test_runs_have_a_limit_of_their_own(platform: Runtime) -> None:
+    key = new_tenant(platform, "runner", plan="free", limits={"requests": [], "runs": [f"2/{window()}"]})
+    with httpx.Client(base_url=platform.url, headers={"X-API-Key": key}, timeout=35) as client:
+        client.post("/agents", json={"name": "runner", "status": "published"})
+        task: dict[str, Any] = {"agent_id": "runner", "input_message": "Good morning"}
+        answers = [client.post("/runs", json=task) for _ in range(3)]
+        assert [answer.status_code for answer in answers] == [201, 201, 429]
+        assert answers[2].headers["X-RateLimit-Limit"] == "2"
+        assert client.get("/runs").status_code == 200
+        assert len(client.get("/runs").json()) == 2
