@@ -73,7 +73,7 @@ _HEADERS: Json = {
     "X-Next-Cursor": {"description": "The cursor of the next page; absent on the last.", "schema": {"type": "string"}},
     "Retry-After": {"description": "Seconds to wait before the next try.", "schema": {"type": "integer"}},
     "X-RateLimit-Limit": {
-        "description": "What the limit allows in its window. On every answer to a tenant with a limit, as the next two.",
+        "description": "What the limit allows in a window; on all answers to a tenant with limits, as the next two.",
         "schema": {"type": "integer"},
     },
     "X-RateLimit-Remaining": {"description": "How much of it is left.", "schema": {"type": "integer"}},

@@ -33,6 +33,8 @@ def test_no_two_kinds_of_things_share_a_place() -> None:
         keys.idempotency("1", "1"),
         keys.audit("1"),
         keys.usage("1"),
+        keys.TENANT,
+        keys.counter("1", "1"),
         Key(keys.agent_stats("1"), "1"),
         Key(keys.tool_stats("1"), "1"),
     ]
