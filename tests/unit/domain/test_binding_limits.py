@@ -1,6 +1,7 @@
 """The rate limit of a binding: counted before anything is sent, once for each call."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,7 @@ pytestmark = [
 ]
 
 
-def bound(api: Api, limit: str, **tool: bool) -> tuple[str, str]:
+def bound(api: Api, limit: str, **tool: Any) -> tuple[str, str]:
     """The agent `support` with the tool `lookup` under this limit; returns their ids."""
     tool_id = runs.webhook(api, **tool)
     agent_id = runs.agent(api)

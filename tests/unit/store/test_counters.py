@@ -97,7 +97,10 @@ def test_a_changed_limit_holds_at_once_for_what_was_taken(store: TenantStore, cl
 
 def test_a_counter_is_one_request_and_a_new_window_two(store: TenantStore, clock: Clock, requests: Requests) -> None:
     limits = [Limit(1, "minute"), Limit(9, "day")]
-    take = lambda: counters.take(store, "x", limits)  # noqa: E731
+
+    def take() -> object:
+        return counters.take(store, "x", limits)
+
     assert requests.of(take) == ["UpdateItem"] * 2
     assert requests.of(take) == ["UpdateItem"], "full: the old item came with the refusal"
     clock.now += 60
