@@ -50,7 +50,7 @@ _ECHO_ORIGIN = (
 
 # The gateway's own answers: status, detail (as it stands in JSON), code, more headers.
 _ANSWERS: dict[str, tuple[int | None, str, str, Json]] = {
-    "UNAUTHORIZED": (401, '"A valid X-API-Key header is required."', "unauthorized", {}),
+    "UNAUTHORIZED": (401, '"A valid X-API-Key or Authorization: Bearer header is required."', "unauthorized", {}),
     "ACCESS_DENIED": (403, '"This caller may not do that."', "forbidden", {}),
     "MISSING_AUTHENTICATION_TOKEN": (404, '"No such route."', "not_found", {}),
     "REQUEST_TOO_LARGE": (413, '"The request body is too large."', "payload_too_large", {}),

@@ -17,7 +17,7 @@ from aws_lambda_powertools.event_handler.openapi.constants import DEFAULT_OPENAP
 from aws_lambda_powertools.event_handler.openapi.merge import OpenAPIMerge
 
 from local import definition
-from local.operations import FUNCTIONS, ROOT, declared
+from local.operations import AUTHENTICATED, FUNCTIONS, ROOT, Operation, declared
 from shared.api.answers import IF_MATCH
 from shared.api.paging import PagingQuery
 
@@ -41,6 +41,10 @@ _ERRORS = {
 _ALWAYS = (401, 403, 429, 500, 503)
 _MEANINGS = {200: "Done.", 201: "Created.", 202: "Accepted; it goes on.", 204: "Done; there is nothing to say."}
 
+_SECURITY_SCHEMES: Json = {
+    "ApiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+    "Bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+}
 _ERROR_SCHEMA: Json = {
     "title": "Error",
     "description": "Why a request was refused. `code` is stable; `detail` is for people.",
@@ -123,14 +127,14 @@ def drift() -> str | None:
     return f"{DOCUMENT.name} drifts from the function files: run 'make openapi' and commit it."
 
 
-def _merged() -> tuple[Json, dict[str, str]]:
-    """The documents of all functions in one, and the scope that each operation needs."""
+def _merged() -> tuple[Json, dict[str, Operation]]:
+    """The documents of all functions in one, and the operations that their files declare."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     whole = OpenAPIMerge(
         title="Agent Platform", version=project["version"], description=project["description"], on_conflict="error"
     )
     schemas: dict[str, tuple[Any, Path]] = {}
-    scopes: dict[str, str] = {}
+    operations: dict[str, Operation] = {}
     for file in sorted(FUNCTIONS.glob("*/*.py")):
         one = OpenAPIMerge()
         if not one.discover(file.parent, file.name, project_root=ROOT):
@@ -139,9 +143,9 @@ def _merged() -> tuple[Json, dict[str, str]]:
         for name, schema in document.get("components", {}).get("schemas", {}).items():
             _check_unique(name, schema, file, schemas)
         whole.add_schema(document)
-        scopes |= {found.name: found.scope for found in declared(file) if found.scope is not None}
+        operations |= {found.name: found for found in declared(file)}
     merged: Json = json.loads(whole.get_openapi_json_schema())
-    return merged, scopes
+    return merged, operations
 
 
 def _check_unique(name: str, schema: Any, file: Path, seen: dict[str, tuple[Any, Path]]) -> None:
@@ -155,28 +159,35 @@ def _check_unique(name: str, schema: Any, file: Path, seen: dict[str, tuple[Any,
         )
 
 
-def _completed(document: Json, scopes: dict[str, str]) -> Json:
+def _completed(document: Json, operations: dict[str, Operation]) -> Json:
     components = document["components"]
     components["schemas"]["Error"] = _ERROR_SCHEMA
     components["headers"] = _HEADERS
     components["parameters"] = _parameters()
     components["responses"] = {name: _error(status) for status, (name, _) in _ERRORS.items()}
-    components["securitySchemes"] = {"ApiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"}}
-    document["security"] = [{"ApiKey": []}]
+    components["securitySchemes"] = _SECURITY_SCHEMES
+    document["security"] = [{name: []} for name in _SECURITY_SCHEMES]
     names: set[str] = set()
     for path, item in document["paths"].items():
         for method, operation in item.items():
+            said = set(operation["responses"])
             _complete(operation, path, method, components["schemas"])
             name = operation["operationId"]
-            if scopes.get(name) == "":
-                for status in ("403", "401") if method == "get" else ("403",):
+            declared_here = operations.get(name)
+            scope = declared_here.scope if declared_here else None
+            if scope == "":
+                for status in {"401", "403"} - said:
                     del operation["responses"][status]
             if name in names:
                 raise OpenApiError(f"Two route functions are named {name}: rename one.")
             names.add(name)
-            if name in scopes:
-                # OpenAPI 3.1, "Security Requirement Object": for an API key, the roles that the call needs.
-                operation["security"] = [{"ApiKey": [scopes[name]]}] if scopes[name] else []
+            if scope is not None:
+                # OpenAPI 3.1, "Security Requirement Object": outside OAuth, the roles that the call needs.
+                needed = [] if scope == AUTHENTICATED else [scope]
+                operation["security"] = [{name: needed} for name in _SECURITY_SCHEMES] if scope else []
+            if declared_here and declared_here.takes_form:
+                content = operation["requestBody"]["content"]
+                content["application/x-www-form-urlencoded"] = content["application/json"]
     _drop_unused(document)
     return document
 
@@ -245,7 +256,8 @@ def _errors(operation: Json, method: str, given: Json, schemas: Json) -> list[in
     """The errors that an operation can answer, by what it takes."""
     has_body = "requestBody" in operation
     places = {parameter["in"] for parameter in given.values()}
-    found = set(_ALWAYS)
+    # Powertools names 422 whether or not there is anything to validate.
+    found = {*_ALWAYS, *(int(status) for status in operation["responses"] if int(status) in set(_ERRORS) - {422})}
     if has_body:
         found |= {400, 413, 422}
     if "query" in places:

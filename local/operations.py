@@ -9,6 +9,8 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 FUNCTIONS = ROOT / "functions"
 
+AUTHENTICATED = "authenticated"
+
 _METHODS = frozenset({"get", "put", "post", "patch", "delete"})
 
 
@@ -17,8 +19,9 @@ class Operation:
     """A route function of a handler file.
 
     Attributes:
-        name: of the route function. scope: what the caller must hold; empty if anybody may call, `None` if it says
-            neither.
+        name: of the route function. scope: what the caller must hold; `AUTHENTICATED` if nothing, empty if anybody may
+            call, `None` if it says nothing of the kind.
+        takes_form: the body may also be a form.
     """
 
     method: str
@@ -26,6 +29,7 @@ class Operation:
     file: Path
     name: str
     scope: str | None
+    takes_form: bool
 
     @property
     def streamed(self) -> bool:
@@ -59,15 +63,24 @@ def declared(file: Path) -> Iterator[Operation]:
                     func=ast.Attribute(value=ast.Name(id="app"), attr=method), args=[ast.Constant(value=str(path)), *_]
                 ) if method in _METHODS:
                     gateway_path = re.sub(r"<(\w+)>", r"{\1}", path)
-                    yield Operation(method.upper(), gateway_path, file, function.name, _scope(function))
+                    yield Operation(
+                        method.upper(), gateway_path, file, function.name, _scope(function), _takes_form(function)
+                    )
 
 
 def _scope(function: ast.FunctionDef) -> str | None:
-    """The scope in the ``allowed(...)`` of a route function's caller; empty for a ``public()`` one."""
+    """The scope in the ``allowed(...)`` of a route function's caller, or what stands for none."""
     for node in ast.walk(function.args):
         match node:
             case ast.Call(func=ast.Name(id="allowed"), args=[ast.Constant(value=str(scope))]):
                 return scope
+            case ast.Call(func=ast.Name(id="authenticated"), args=[]):
+                return AUTHENTICATED
             case ast.Call(func=ast.Name(id="public"), args=[]):
                 return ""
     return None
+
+
+def _takes_form(function: ast.FunctionDef) -> bool:
+    """Whether the route function says ``public(form=True)``."""
+    return any(isinstance(node, ast.keyword) and node.arg == "form" for node in ast.walk(function.args))

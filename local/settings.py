@@ -19,19 +19,26 @@ OPERATORS_SCOPES = ("tenants:read", "tenants:write")
 
 # Settings that the template takes as parameters; every other one becomes an environment variable.
 PARAMETERS = {
+    "ACCESS_TOKEN_EXPIRE_MINUTES": "AccessTokenExpireMinutes",
+    "ALLOW_TEST_TOKENS": "AllowTestTokens",
     "AUTH_API_KEYS": "AuthApiKeys",
     "AUTHORIZER_CACHE_SECONDS": "AuthorizerCacheSeconds",
     "CORS_ORIGINS": "CorsOrigins",
     "CUSTOM_BASE_URL": "CustomModelBaseUrl",
     "DEFAULT_MODEL": "DefaultModel",
+    "JWT_ALGORITHM": "JwtAlgorithm",
+    "JWT_AUDIENCE": "JwtAudience",
+    "JWT_ISSUER": "JwtIssuer",
+    "LEGACY_SCOPES": "LegacyScopes",
     "LOG_LEVEL": "LogLevel",
     "OPENAI_BASE_URL": "OpenAIBaseUrl",
     "RATE_LIMIT_DEFAULT": "RateLimitDefault",
     "RATE_LIMIT_RUNS": "RateLimitRuns",
     "SSE_KEEPALIVE_SECONDS": "SseKeepaliveSeconds",
 }
-# The keys of model providers stay out of the parameters, and so out of the emulator's state on disk.
-_NAMES = frozenset(PARAMETERS) | {"CUSTOM_API_KEY", "HOST", "OPENAI_API_KEY", "PORT", "SYNC_WAIT_SECONDS"}
+# These stay out of the parameters, and so out of the emulator's state on disk.
+_SECRETS = {"API_KEY_PEPPER", "CUSTOM_API_KEY", "JWT_SECRET", "JWT_SECRET_PREVIOUS", "OPENAI_API_KEY"}
+_NAMES = frozenset(PARAMETERS) | _SECRETS | {"HOST", "PORT", "SYNC_WAIT_SECONDS"}
 _PREFIXES = ("SECRET_", "TOOL_")
 
 

@@ -1,4 +1,4 @@
-"""API Gateway REQUEST authorizer: who is calling, from the `X-API-Key` header.
+"""API Gateway REQUEST authorizer: who is calling, by key or by token.
 
 It answers for the whole API, never for the one method called, since the answer may be remembered. What the caller may
 do is the routes' business.
@@ -6,14 +6,14 @@ do is the routes' business.
 
 from typing import Any
 
-from shared.api.authorizer import credentials, policy
-from shared.domain import identities, tenants
+from shared.api.authorizer import identify, policy
+from shared.domain import tenants
 from shared.telemetry import worker
 
 
 @worker
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
-    identity = identities.resolve(credentials(event))
+    identity = identify(event)
     standing = tenants.standing(identity.tenant_id) if identity else None
     if identity is None or standing is None or not standing.active:
         # The text that API Gateway turns into its UNAUTHORIZED response.

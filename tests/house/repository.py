@@ -46,8 +46,16 @@ class Function:
     @property
     def public(self) -> bool:
         """Whether it says that anybody may call it."""
+        return self._calls("public")
+
+    @property
+    def authenticated(self) -> bool:
+        """Whether it says that whoever is known may call it."""
+        return self._calls("authenticated")
+
+    def _calls(self, name: str) -> bool:
         calls = (node.func for node in ast.walk(syntax(self.file)) if isinstance(node, ast.Call))
-        return any(isinstance(called, ast.Name) and called.id == "public" for called in calls)
+        return any(isinstance(called, ast.Name) and called.id == name for called in calls)
 
     @property
     def statements(self) -> list[dict[str, Any]]:

@@ -108,8 +108,9 @@ def test_every_route_demands_exactly_one_known_scope() -> None:
             for node in ast.walk(syntax(function.file))
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "allowed"
         ]
-        if function.public:
-            assert not demands, f"{function.name}: a route is public() or asks for a scope, not both"
+        if function.public or function.authenticated:
+            said = [function.public, function.authenticated, bool(demands)]
+            assert said.count(True) == 1, f"{function.name}: a route is public(), authenticated() or asks for a scope"
             continue
         assert len(demands) == 1, f"{function.name}: one allowed(...) on the caller, found {len(demands)}"
         scopes = [argument.value for argument in demands[0] if isinstance(argument, ast.Constant)]
@@ -132,17 +133,27 @@ def test_the_door_between_tenants_is_made_at_one_place() -> None:
 
 
 # Anybody may call these and no others: a new public route is added here by hand.
-_PUBLIC: set[tuple[str, str]] = set()
+_PUBLIC: set[tuple[str, str]] = {
+    ("POST", "/auth/login"),
+    ("POST", "/auth/refresh"),
+    ("POST", "/auth/register"),
+    ("POST", "/auth/token"),
+    ("GET", "/auth/test-token"),
+}
+# These need no scope, since they tell or change nothing but the caller's own: added by hand, too.
+_AUTHENTICATED = {("GET", "/auth/me"), ("POST", "/auth/logout")}
 
 
 def test_the_public_routes_are_these_and_no_others() -> None:
     found = {function.route for function in api_functions() if function.public}
     assert found == _PUBLIC, f"only one knows that these are public: {found ^ _PUBLIC}"
+    found = {function.route for function in api_functions() if function.authenticated}
+    assert found == _AUTHENTICATED, f"only one knows that these need no scope: {found ^ _AUTHENTICATED}"
 
 
 def test_reading_needs_no_right_to_write() -> None:
     for function in api_functions():
-        if function.public:
+        if function.public or function.authenticated:
             continue
         assert function.route
         text = function.file.read_text()

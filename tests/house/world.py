@@ -1,7 +1,9 @@
-"""The little world that the events under events/ speak of: one tenant, its agent, tool, key and two runs."""
+"""The little world that the events under events/ speak of: one tenant, its agent, tool, key, user and two runs."""
 
+import hashlib
 import importlib.util
 import json
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,9 +16,20 @@ from moto import mock_aws
 
 from shared import config
 from shared.clients import aws, http, llm, machines, secrets
-from shared.domain import agents, api_keys, identities, runs, tenants, tools
-from shared.store import run_log
-from shared.store.table import TenantStore
+from shared.domain import (
+    agents,
+    api_keys,
+    identities,
+    invites,
+    passwords,
+    registrations,
+    runs,
+    signing,
+    tenants,
+    tools,
+)
+from shared.store import keys, run_log
+from shared.store.table import Put, TenantStore
 from tests.house.repository import resources
 
 TENANT, USER = "tenant_a", "tenant_a-user"
@@ -26,6 +39,8 @@ TOOL = "019aa649-1a02-7000-8000-000000000002"
 API_KEY = "019aa649-1a03-7000-8000-000000000003"
 RUN = "019aa649-1a04-7000-8000-000000000004"
 RUN_ASKING_FOR_THE_TOOL = "019aa649-1a05-7000-8000-000000000005"
+ANN = "019aa649-1a06-7000-8000-000000000006"
+REFRESH_FAMILY, REFRESH_SECRET = "019aa649-1a07-7000-8000-000000000007", "r" * 43
 TOOL_CALL = "call_echo"
 
 _ENVIRONMENT = {
@@ -33,7 +48,9 @@ _ENVIRONMENT = {
     "AWS_ACCESS_KEY_ID": "testing",
     "AWS_SECRET_ACCESS_KEY": "testing",
     "AWS_DEFAULT_REGION": "eu-central-1",
+    "ALLOW_TEST_TOKENS": "true",
     "API_KEY_PEPPER": "pepper",
+    "JWT_SECRET": "secret-of-the-tokens-" * 3,
     "AUTH_API_KEYS": json.dumps({TENANT: {"tenant_id": TENANT, "user_id": USER, "scopes": ["admin"]}}),
 }
 _CACHES = (config.settings, aws.dynamodb, secrets.secret)
@@ -45,6 +62,7 @@ def in_memory() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch, mock_aws():
         for name, value in _ENVIRONMENT.items():
             patch.setenv(name, value)
+        patch.setattr(passwords, "ROUNDS", 4)
         patch.setattr(machines, "run_and_wait", lambda pointer: False)
         patch.setattr(machines, "start_express", lambda pointer: None)
         patch.setattr(llm, "chat", lambda *args, **options: llm.Reply("It is on its way.", [], 10, 5))
@@ -68,6 +86,7 @@ def _forget() -> None:
         cached.cache_clear()
     identities._remembered.clear()
     tenants._remembered.clear()
+    signing._ring = None
 
 
 def _make_table() -> None:
@@ -84,6 +103,7 @@ def _seed() -> None:
     agents.create(TenantStore(TENANT, AGENT), support, owner=USER)
     granted = frozenset({"admin"})
     api_keys.create(TenantStore(TENANT, API_KEY), api_keys.ApiKeyCreate(name="ci"), user_id=USER, granted=granted)
+    _sign_up_ann()
     starter = _Starter(USER, "key", granted, "trace")
     question = runs.RunCreate(agent_id="support", input_message="Where is my order?")
     for run_id in (RUN, RUN_ASKING_FOR_THE_TOOL):
@@ -91,6 +111,21 @@ def _seed() -> None:
     asked = {"id": TOOL_CALL, "name": "echo_tool", "function_name": "echo_tool", "arguments": '{"text": "hello"}'}
     step = ("message.completed", {"step": 1, "content": None, "tool_calls": [asked]})
     TenantStore(TENANT).write(run_log.append(RUN_ASKING_FOR_THE_TOOL, 1, [step]))
+
+
+def _sign_up_ann() -> None:
+    """A user of the tenant who has logged in."""
+    invite = invites.create(TenantStore(TENANT), invites.InviteCreate(), user_id=USER, granted=frozenset({"admin"}))
+    ann = {"email": "ann@example.com", "username": "ann", "password": "correct horse"}
+    draft = registrations.Registration.model_validate(ann | {"invite_token": invite.invite_token})
+    registrations.register(TenantStore("_public", ANN), draft)
+    family: dict[str, Any] = {
+        "tenant_id": TENANT,
+        "user_id": ANN,
+        "digest": hashlib.sha256(REFRESH_SECRET.encode()).hexdigest(),
+    }
+    family |= {"spent": "", "request_id": "", "expires_at": int(time.time()) + 3_600}
+    TenantStore(TENANT).write(Put(keys.refresh_family(REFRESH_FAMILY), json.dumps(family)))
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ import httpx
 import pytest
 
 from local.runtime import Runtime
-from shared.domain.scopes import ADMIN, PLATFORM, SCOPES
+from shared.domain.scopes import ADMIN, PLATFORM, ROLES, SCOPES
 from shared.store.ids import new_id
 
 _DOCUMENT: dict[str, Any] = json.loads((Path(__file__).parents[2] / "openapi.json").read_text())
@@ -33,6 +33,13 @@ _BODIES: dict[str, Any] = {
     "execute_tool": {},
     "test_tool": {},
     "validate_tool": {},
+    "exchange_key": {"api_key": "nobody"},
+    "invite_user": {"role": "user"},
+    "log_in": {"username": "nobody", "password": "wrong"},
+    "log_out": None,
+    "refresh_tokens": {"refresh_token": "nobody"},
+    "register_user": {"email": "every@example.com", "username": "every", "password": "every route"},
+    "update_user": {"full_name": "Changed"},
     "create_tool": {"name": "every route", "endpoint": "https://tools.example.com/"},
     "deploy_agent": {},
     "replace_agent": {"name": "every route"},
@@ -44,9 +51,9 @@ _BODIES: dict[str, Any] = {
     "update_tool": {"description": "changed"},
 }
 # What a handler asks for beside the documented scope, since no binding restricts the call.
-_ALSO = {"execute_tool": ("tools:write",), "test_tool": ("tools:write",)}
-# A session is made by the first run that names it: there is nothing to find.
-_NO_REFERENCES = {"session_id"}
+_ALSO = {"execute_tool": ("tools:write",), "test_tool": ("tools:write",), "invite_user": tuple(sorted(ROLES["user"]))}
+# A session is made by the first run that names it: there is nothing to find. A client's id belongs to its secret.
+_NO_REFERENCES = {"session_id", "client_id"}
 
 
 @dataclass(frozen=True)
@@ -57,6 +64,7 @@ class Operation:
     method: str
     path: str
     scope: str
+    public: bool
     references: tuple[str, ...]
     has_body: bool
 
@@ -84,15 +92,19 @@ def _operations() -> Iterator[Operation]:
                 name=operation["operationId"],
                 method=method.upper(),
                 path=path,
-                scope=operation["security"][0]["ApiKey"][0] if operation["security"] else "",
+                scope="".join(operation["security"][0]["ApiKey"]) if operation["security"] else "",
+                public=not operation["security"],
                 references=tuple(f for f in fields if re.search(r"_ids?$", f) and f not in _NO_REFERENCES),
                 has_body="requestBody" in operation,
             )
 
 
 OPERATIONS = tuple(_operations())
+each_closed_operation = pytest.mark.parametrize(
+    "operation", [operation for operation in OPERATIONS if not operation.public], ids=lambda operation: operation.name
+)
 each_operation = pytest.mark.parametrize(
-    # Public operations know no tenant; what they answer is tested with what they are for.
+    # What operations without a scope answer is tested with what they are for.
     "operation",
     [operation for operation in OPERATIONS if operation.scope],
     ids=lambda operation: operation.name,
@@ -112,7 +124,7 @@ class Things:
 
 def _ghosts() -> Things:
     """Ids and names that nobody ever had."""
-    kinds = ("agent_ref", "tool_ref", "api_key_id", "run_id", "agent_id", "tenant_id", "tool_ids")
+    kinds = ("agent_ref", "tool_ref", "api_key_id", "run_id", "agent_id", "tenant_id", "user_id", "tool_ids")
     ids = dict.fromkeys(kinds, new_id()) | {"version": "999999999"}
     return Things(ids, {"agent_ref": "a name of nobody", "tool_ref": "a name of nobody"})
 
@@ -134,6 +146,9 @@ def _make(client: httpx.Client) -> Things:
     key = made("/api-keys", name=name)
     run = made("/runs", agent_id=agent, input_message="Hello")
     ids = {"agent_ref": agent, "tool_ref": tool, "api_key_id": key, "run_id": run, "agent_id": agent, "tool_ids": tool}
+    user = {"email": f"{uuid.uuid4()}@example.com", "username": str(uuid.uuid4()), "password": "every route"}
+    invite_token = client.post("/users/invite", json={}).json()["invite_token"]
+    ids |= {"user_id": made("/auth/register", **user, invite_token=invite_token)}
     ids |= {"tenant_id": client.get(f"/tools/{tool}").json()["tenant_id"], "version": str(version)}
     return Things(ids, {"agent_ref": name, "tool_ref": name})
 
@@ -188,7 +203,7 @@ def test_every_operation_can_be_called_here() -> None:
     assert not unknown, f"teach _make and _ghosts these fields, or say in _NO_REFERENCES why not: {unknown}"
 
 
-@each_operation
+@each_closed_operation
 def test_without_a_key_nothing_can_be_called(stranger: httpx.Client, operation: Operation) -> None:
     for key in (None, "", "nobody"):
         answer = operation.send(stranger, GHOSTS.ids, operation.body, key)
@@ -216,11 +231,14 @@ def test_the_documented_scope_is_enough(
     assert answer.status_code in {200, 201, 404, 409}, answer.text
 
 
+_LISTS = ("/agents", "/tools", "/runs", "/api-keys", "/users")
+
+
 def _state(client: httpx.Client, things: Things) -> list[Any]:
     """Everything that a tenant can read of its things."""
     agent, tool, run = (things.ids[name] for name in ("agent_ref", "tool_ref", "run_id"))
     paths = [f"/agents/{agent}", f"/agents/{agent}/tools", f"/tools/{tool}", f"/runs/{run}?include=messages"]
-    answers = [client.get(path) for path in (*paths, f"/runs/{run}/events", "/agents", "/tools", "/runs", "/api-keys")]
+    answers = [client.get(path) for path in (*paths, f"/runs/{run}/events", *_LISTS)]
     assert {answer.status_code for answer in answers} == {200}
     return [answer.json() for answer in answers]
 

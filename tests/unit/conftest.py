@@ -18,7 +18,7 @@ from moto.core.models import DEFAULT_ACCOUNT_ID
 
 from shared import clock, config
 from shared.clients import aws, http, llm, machines, secrets
-from shared.domain import identities, tenants
+from shared.domain import identities, passwords, signing, tenants
 from shared.store.table import TenantStore
 from tests.unit.support.faults import Faults
 from tests.unit.support.gateway import Api
@@ -35,6 +35,7 @@ _ENVIRONMENT = {
     "AWS_DEFAULT_REGION": "eu-central-1",
     "POWERTOOLS_SERVICE_NAME": "agent-platform",
     "API_KEY_PEPPER": "pepper" * 6,
+    "JWT_SECRET": "secret-of-the-tokens-" * 3,
     "OPENAI_API_KEY": "key-of-the-model-provider",
 }
 
@@ -97,6 +98,7 @@ def _forget_settings() -> None:
         cached.cache_clear()
     identities._remembered.clear()
     tenants._remembered.clear()
+    signing._ring = None
 
 
 @pytest.fixture
@@ -106,6 +108,12 @@ def table(setting: Callable[[str, str | None], None], monkeypatch: pytest.Monkey
     moto_tables[_TABLE].items.clear()
     monkeypatch.setattr(time, "sleep", lambda seconds: None)
     return _TABLE
+
+
+@pytest.fixture(autouse=True)
+def fast_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
+    """bcrypt's least cost."""
+    monkeypatch.setattr(passwords, "ROUNDS", 4)
 
 
 @pytest.fixture

@@ -17,6 +17,11 @@ def in_seconds(seconds: float) -> str:
     return iso(datetime.now(UTC) + timedelta(seconds=seconds))
 
 
+def epoch(moment: str) -> int:
+    """Seconds since 1970 of a time of the form above."""
+    return int(datetime.fromisoformat(moment).timestamp())
+
+
 def seconds_until(moment: str) -> float:
     """Seconds from now until a time of the form above; negative if it has passed."""
     return (datetime.fromisoformat(moment) - datetime.now(UTC)).total_seconds()

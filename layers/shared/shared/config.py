@@ -26,7 +26,12 @@ class Settings:
     authorizer_cache_seconds: int
     rate_limit_default: tuple[str, ...]
     rate_limit_runs: tuple[str, ...]
+    access_token_seconds: int
+    jwt_algorithm: str
     jwt_issuer: str
+    jwt_audience: str
+    allow_test_tokens: bool
+    legacy_scopes: bool
     aws_endpoint: str | None
 
 
@@ -47,6 +52,10 @@ def _rate_limits(variable: str, default: str) -> tuple[str, ...]:
     return limits
 
 
+def _true(variable: str) -> bool:
+    return os.environ.get(variable, "").strip().lower() in {"1", "true", "yes"}
+
+
 @cache
 def settings() -> Settings:
     """The settings of this process. A missing `TABLE_NAME` raises `KeyError`: nothing works without it."""
@@ -65,7 +74,12 @@ def settings() -> Settings:
         authorizer_cache_seconds=int(env.get("AUTHORIZER_CACHE_SECONDS", "60")),
         rate_limit_default=_rate_limits("RATE_LIMIT_DEFAULT", "100/minute"),
         rate_limit_runs=_rate_limits("RATE_LIMIT_RUNS", "20/minute"),
+        access_token_seconds=60 * int(env.get("ACCESS_TOKEN_EXPIRE_MINUTES", "30")),
+        jwt_algorithm=env.get("JWT_ALGORITHM", "HS256"),
         jwt_issuer=env.get("JWT_ISSUER", "agent-platform"),
+        jwt_audience=env.get("JWT_AUDIENCE", "agent-platform"),
+        allow_test_tokens=_true("ALLOW_TEST_TOKENS"),
+        legacy_scopes=_true("LEGACY_SCOPES"),
         aws_endpoint=env.get("AWS_ENDPOINT_URL"),
     )
 

@@ -11,14 +11,18 @@ from typing import Any
 MAX_DEPTH = 40
 
 
-def parse(text: str) -> Any:
+def parse(text: str, *, unique: bool = False) -> Any:
     """The value that a text stands for.
+
+    Args:
+        unique: refuse an object that names a member twice.
 
     Raises:
         ValueError: it is no such JSON; the message goes on after "the body" or "the arguments".
     """
     try:
-        value = json.loads(text, parse_constant=_refuse, parse_float=_finite)
+        hook = _unique if unique else None
+        value = json.loads(text, parse_constant=_refuse, parse_float=_finite, object_pairs_hook=hook)
     except (ValueError, RecursionError) as error:
         raise ValueError("is not valid JSON") from error
     if text.count("[") + text.count("{") > MAX_DEPTH and _depth(value) > MAX_DEPTH:
@@ -38,6 +42,13 @@ def size(value: Any) -> int:
 
 def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is not JSON")
+
+
+def _unique(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(members)
+    if len(found) < len(members):
+        raise ValueError("a member stands twice")
+    return found
 
 
 def _finite(digits: str) -> float:

@@ -1,5 +1,7 @@
 """Who may do what: every route of the template, with and without its scope."""
 
+from collections.abc import Iterable
+
 import pytest
 
 from shared.domain.scopes import ADMIN, PLATFORM, SCOPES
@@ -38,6 +40,9 @@ NEEDED = {
     ("POST", "/api-keys"): "api-keys:write",
     ("GET", "/api-keys"): "api-keys:read",
     ("DELETE", "/api-keys/{api_key_id}"): "api-keys:write",
+    ("GET", "/users"): "users:read",
+    ("PATCH", "/users/{user_id}"): "users:write",
+    ("POST", "/users/invite"): "users:write",
     ("POST", "/tenants"): "tenants:write",
     ("GET", "/tenants"): "tenants:read",
     ("GET", "/tenants/{tenant_id}"): "tenants:read",
@@ -47,7 +52,24 @@ NEEDED = {
     ("GET", "/runs/{run_id}"): "runs:read",
     ("GET", "/runs/{run_id}/events"): "runs:read",
 }
-every_route = pytest.mark.parametrize("route", routes(), ids=lambda route: f"{route.method} {route.path}")
+PUBLIC = {
+    ("POST", "/auth/login"),
+    ("POST", "/auth/refresh"),
+    ("POST", "/auth/register"),
+    ("POST", "/auth/token"),
+    ("GET", "/auth/test-token"),
+}
+# Whoever is known may call these.
+AUTHENTICATED = {("GET", "/auth/me"), ("POST", "/auth/logout")}
+
+
+def each(wanted: Iterable[tuple[str, str]]) -> pytest.MarkDecorator:
+    found = [route for route in routes() if (route.method, route.path) in set(wanted)]
+    return pytest.mark.parametrize("route", found, ids=lambda route: f"{route.method} {route.path}")
+
+
+every_scoped_route = each(NEEDED)
+every_closed_route = each([*NEEDED, *AUTHENTICATED])
 
 
 def path(route: Route) -> str:
@@ -55,10 +77,10 @@ def path(route: Route) -> str:
 
 
 def test_every_route_is_here() -> None:
-    assert {(route.method, route.path) for route in routes()} == set(NEEDED)
+    assert {(route.method, route.path) for route in routes()} == {*NEEDED, *PUBLIC, *AUTHENTICATED}
 
 
-@every_route
+@every_scoped_route
 @pytest.mark.parametrize("raw", [None, "{}", '{"nonsense": 1}', "[]"])
 def test_no_other_scope_opens_a_route(api: Api, route: Route, raw: str | None) -> None:
     """Refused before the body is looked at: who may not call must not learn what the body should be."""
@@ -69,7 +91,7 @@ def test_no_other_scope_opens_a_route(api: Api, route: Route, raw: str | None) -
         assert answer.json["detail"] == f"This needs the scope {needed}."
 
 
-@every_route
+@every_scoped_route
 @pytest.mark.parametrize("which", ["needed", ADMIN])
 def test_its_scope_opens_a_route(api: Api, route: Route, which: str) -> None:
     scope = NEEDED[route.method, route.path] if which == "needed" else ADMIN
@@ -79,7 +101,19 @@ def test_its_scope_opens_a_route(api: Api, route: Route, which: str) -> None:
     assert answer.status in ({403} if closed else {200, 204, 404, 422})
 
 
-@every_route
+@each(PUBLIC)
+@pytest.mark.parametrize("context", [None, {}, {"authorizer": None}, {"authorizer": {"scopes": "admin"}}])
+def test_anybody_may_call_a_public_route(api: Api, route: Route, context: object) -> None:
+    answer = api.call(route.method, route.path, raw='{"nonsense": 1}', requestContext=context)
+    assert answer.status in {404, 422}
+
+
+@each(AUTHENTICATED)
+def test_whoever_is_known_may_ask_about_themselves(api: Api, route: Route) -> None:
+    assert api.as_(scopes="").call(route.method, route.path).status in {200, 409}
+
+
+@every_closed_route
 @pytest.mark.parametrize("context", [None, {}, {"authorizer": None}, {"authorizer": {"scopes": "admin"}}])
 def test_nobody_is_let_in_without_the_authorizer(api: Api, route: Route, context: object) -> None:
     answer = api.call(route.method, path(route), raw="{}", requestContext=context)

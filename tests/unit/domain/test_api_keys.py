@@ -42,6 +42,7 @@ def test_key_is_shown_once(api: Api, items: Items) -> None:
         "is_active": True,
         "expires_at": None,
         "created_at": key["created_at"],
+        "last_used_at": None,
         "revoked_at": None,
     }
     assert key == shown | {"key": key["key"]}

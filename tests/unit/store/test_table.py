@@ -248,10 +248,10 @@ def test_check_writes_nothing(store: TenantStore) -> None:
 
 def test_directory_lies_outside_all_tenants(store: TenantStore) -> None:
     store.write(Put(DirectoryKey("KEY#x", "KEY"), '"x"'))
-    found = find_directory_entry("x")
+    found = find_directory_entry(DirectoryKey("KEY#x", "KEY"))
     assert found is not None
     assert found.doc == '"x"'
-    assert find_directory_entry("y") is None
+    assert find_directory_entry(DirectoryKey("KEY#y", "KEY")) is None
     assert store.get(Key("KEY#x", "KEY")) is None
 
 

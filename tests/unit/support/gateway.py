@@ -5,7 +5,7 @@ import json
 import re
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -122,14 +122,16 @@ class Api:
     Attributes:
         scopes: what the authorizer says that the caller holds, separated by blanks.
         limits: the tenant's limits as the authorizer says them: none.
+        token: what the authorizer says of an access token, by name; nothing of a key.
     """
 
     tenant: str = "tenant_a"
     user: str = "user_1"
     scopes: str = "admin"
     limits: str = '{"requests": [], "runs": []}'
+    token: Mapping[str, str] = field(default_factory=dict)
 
-    def as_(self, **who: str) -> "Api":
+    def as_(self, **who: Any) -> "Api":
         """The API as somebody else sees it: `tenant`, `user`, `scopes`."""
         return replace(self, **who)
 
@@ -170,7 +172,7 @@ class Api:
         for name, _, value in pairs:
             values.setdefault(name, []).append(value)
         speaks = {"tenant_id": self.tenant, "user_id": self.user, "role": "user", "scopes": self.scopes}
-        speaks |= {"limits": self.limits}
+        speaks |= {"limits": self.limits, **self.token}
         return {
             "resource": route.path,
             "path": path,

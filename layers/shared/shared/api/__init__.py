@@ -1,17 +1,31 @@
 """The HTTP edge: who calls, what they may do, how lists page. The only place that knows API Gateway."""
 
-from shared.api.answers import accepted, created, empty, expected_version, listed, next_page, replaced
-from shared.api.caller import Caller, Visitor, allowed, check, public
+from shared.api.answers import (
+    accepted,
+    created,
+    empty,
+    expected_version,
+    listed,
+    next_page,
+    replaced,
+    shown_once,
+)
+from shared.api.basic import BasicClient, XApiKey, basic_client
+from shared.api.caller import Caller, Visitor, allowed, authenticated, check, public
 from shared.api.edge import edge
 from shared.api.paging import IfMatch, Paging
 
 __all__ = [
+    "BasicClient",
     "Caller",
     "IfMatch",
     "Paging",
     "Visitor",
+    "XApiKey",
     "accepted",
     "allowed",
+    "authenticated",
+    "basic_client",
     "check",
     "created",
     "edge",
@@ -21,4 +35,5 @@ __all__ = [
     "next_page",
     "public",
     "replaced",
+    "shown_once",
 ]

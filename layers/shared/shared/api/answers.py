@@ -33,6 +33,12 @@ def replaced(body: T) -> Response[T]:
     return Response(status_code=200, content_type=content_types.APPLICATION_JSON, body=body)
 
 
+def shown_once(body: T) -> Response[T]:
+    """200 with something secret: no cache, and no idempotency record, may keep it."""
+    headers: dict[str, str | list[str]] = {"Cache-Control": "no-store"}
+    return Response(status_code=200, content_type=content_types.APPLICATION_JSON, body=body, headers=headers)
+
+
 def accepted(body: T, location: str) -> Response[T]:
     """202: it goes on; `location` is where to look."""
     headers: dict[str, str | list[str]] = {"Location": location}

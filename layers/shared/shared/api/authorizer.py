@@ -5,21 +5,24 @@ Source: Amazon API Gateway Developer Guide, "Input to and output from an API Gat
 
 from typing import Any
 
+from shared.domain import identities
 from shared.domain.api_keys import Identity
 from shared.domain.tenants import Standing
 
 
-def credentials(event: dict[str, Any]) -> str | None:
-    """The key in the `X-API-Key` header."""
-    for name, value in (event.get("headers") or {}).items():
-        if name.lower() == "x-api-key":
-            return str(value)
-    return None
+def identify(event: dict[str, Any]) -> Identity | None:
+    """Who calls: by the key in `X-API-Key`, else by the token in `Authorization: Bearer`; `None` for nobody."""
+    headers = {name.lower(): str(value) for name, value in (event.get("headers") or {}).items()}
+    if key := headers.get("x-api-key"):
+        return identities.of_key(key)
+    kind, _, token = headers.get("authorization", "").partition(" ")
+    return identities.of_token(token.strip(" ")) if kind.lower() == "bearer" else None
 
 
 def policy(method_arn: str, identity: Identity, standing: Standing) -> dict[str, Any]:
     """Leave to call any method of the stage, and who calls. Context values are strings, as the gateway asks."""
     api, stage = method_arn.split("/")[:2]
+    token = {} if identity.family_id is None else {"family_id": identity.family_id, "expires_at": identity.expires_at}
     statement = {"Action": "execute-api:Invoke", "Effect": "Allow", "Resource": f"{api}/{stage}/*"}
     return {
         "principalId": identity.user_id,
@@ -31,5 +34,6 @@ def policy(method_arn: str, identity: Identity, standing: Standing) -> dict[str,
             "scopes": " ".join(sorted(identity.scopes)),
             "key_id": identity.key_id,
             "limits": standing.limits.model_dump_json(),
+            **token,
         },
     }

@@ -5,6 +5,8 @@ from typing import Any, ClassVar
 
 from aws_lambda_powertools.event_handler import Depends, Request
 
+from shared import clock
+from shared.domain.refresh_families import Token
 from shared.domain.scopes import PLATFORM, holds
 from shared.domain.tenants import TenantLimits
 from shared.errors import Forbidden, Unauthorized
@@ -14,7 +16,11 @@ from shared.store.table import TenantStore
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who sent the request. The store reaches the caller's tenant and no other."""
+    """Who sent the request. The store reaches the caller's tenant and no other.
+
+    Attributes:
+        token: the access token that the request came with; `None` if it came with a key.
+    """
 
     tenant_id: str
     user_id: str
@@ -25,6 +31,7 @@ class Caller:
     source_ip: str
     store: TenantStore
     limits: TenantLimits
+    token: Token | None = None
 
     @property
     def all_tenants(self) -> AllTenants:
@@ -72,11 +79,24 @@ class Permission(Depends):
         return caller
 
 
-class Public(Depends):
-    """A route's word that it needs no credentials. What says neither this nor a scope is closed."""
+class Authenticated(Depends):
+    """A route's word that whoever is known may call: it tells callers of themselves."""
 
     def __init__(self) -> None:
         super().__init__(self.resolve, use_cache=False)
+
+    def resolve(self, request: Request) -> Caller:
+        """The caller that the edge identified."""
+        caller: Caller = request.context["caller"]
+        return caller
+
+
+class Public(Depends):
+    """A route's word that it needs no credentials. What says neither this nor the others is closed."""
+
+    def __init__(self, form: bool) -> None:
+        super().__init__(self.resolve, use_cache=False)
+        self.form = form
 
     def resolve(self, request: Request) -> Visitor:
         """The visitor."""
@@ -84,9 +104,18 @@ class Public(Depends):
         return visitor
 
 
-def public() -> Public:
-    """Declares, on a handler's parameter, that anybody may call: `Annotated[Visitor, public()]`."""
-    return Public()
+def public(*, form: bool = False) -> Public:
+    """Declares, on a handler's parameter, that anybody may call: `Annotated[Visitor, public()]`.
+
+    Args:
+        form: the body may also be a form, whose fields then stand for the members of the JSON object.
+    """
+    return Public(form)
+
+
+def authenticated() -> Authenticated:
+    """Declares, on a handler's parameter, that a caller needs no scope: `Annotated[Caller, authenticated()]`."""
+    return Authenticated()
 
 
 def allowed(scope: str) -> Permission:
@@ -113,7 +142,7 @@ def identify(event: dict[str, Any], trace_id: str) -> Caller:
     said = (event.get("requestContext") or {}).get("authorizer") or {}
     tenant_id = said.get("tenant_id")
     if not tenant_id:
-        raise Unauthorized("A valid X-API-Key header is required.")
+        raise Unauthorized("A valid X-API-Key or Authorization: Bearer header is required.")
     return Caller(
         key_id=said.get("key_id", ""),
         source_ip=_source_ip(event),
@@ -124,7 +153,14 @@ def identify(event: dict[str, Any], trace_id: str) -> Caller:
         trace_id=trace_id,
         store=TenantStore(tenant_id),
         limits=TenantLimits.model_validate_json(said.get("limits") or "{}"),
+        token=_token(said),
     )
+
+
+def _token(said: dict[str, Any]) -> Token | None:
+    if "expires_at" not in said:
+        return None
+    return Token(said["key_id"], said.get("family_id", ""), clock.epoch(said["expires_at"]))
 
 
 def visit(event: dict[str, Any], trace_id: str) -> Visitor:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
-from urllib.parse import quote, unquote
+from urllib.parse import parse_qsl, quote, unquote
 
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response, content_types
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError
@@ -17,7 +17,7 @@ from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValida
 
 from shared import json_text
 from shared.api import cors, idempotency
-from shared.api.caller import Caller, Permission, Public, Visitor, check, identify, visit
+from shared.api.caller import Authenticated, Caller, Permission, Public, Visitor, check, identify, visit
 from shared.api.metering import Meter
 from shared.domain.scopes import EXECUTE
 from shared.errors import BadRequest, NotFound, PayloadTooLarge, PlatformError, TableBusy, Unavailable, Unprocessable
@@ -26,8 +26,10 @@ from shared.store.table import TenantStore
 from shared.telemetry import clear_log_context, log_context, logger
 
 Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
+Mark = Permission | Authenticated | Public
 
 MAX_BODY_BYTES = 1_000_000
+MAX_FORM_FIELDS = 20
 _JSON, _FORM = "application/json", "application/x-www-form-urlencoded"
 _TRACE_ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 
@@ -82,8 +84,9 @@ def _answer(
     app: APIGatewayRestResolver, event: dict[str, Any], context: Any, trace_id: str, meter: Meter
 ) -> dict[str, Any]:
     event = event | {"path": _path(event)}
-    caller, starts_run = _sender(app, event, trace_id, meter)
-    _check_body(event)
+    marks = _marks_of_route(app, event)
+    caller, starts_run = _sender(marks, event, trace_id, meter)
+    _check_body(event, forms=any(isinstance(mark, Public) and mark.form for mark in marks))
     header = _header(event, "idempotency-key")
     if event["httpMethod"] != "POST" or header is None:
         if starts_run and isinstance(caller, Caller):
@@ -131,8 +134,11 @@ def _trace_id(event: dict[str, Any]) -> str:
     return given if given and _TRACE_ID.fullmatch(given) else new_id()
 
 
-def _check_body(event: dict[str, Any]) -> None:
+def _check_body(event: dict[str, Any], *, forms: bool) -> None:
     """Refuse what would break further in: not JSON, too large, too deep, half a character.
+
+    Args:
+        forms: the route also takes a form, which goes further in as the JSON object of its fields.
 
     Raises:
         BadRequest: says what is wrong.
@@ -142,7 +148,10 @@ def _check_body(event: dict[str, Any]) -> None:
     content_type = (_header(event, "content-type") or _JSON).partition(";")[0].strip().lower()
     if content_type != _JSON:
         # What curl sends with -d and no header is JSON under the name of a form.
-        if body and not (content_type == _FORM and body.lstrip().startswith("{")):
+        is_form = content_type == _FORM and not body.lstrip().startswith("{")
+        if body and is_form and forms:
+            body = event["body"] = _form_as_json(body)
+        elif body and (is_form or content_type != _FORM):
             raise BadRequest("The body must be application/json.", code="unsupported_content_type")
         event["headers"] = {**_without(event["headers"], "content-type"), "content-type": _JSON}
         event.pop("multiValueHeaders", None)
@@ -162,12 +171,23 @@ def _check_body(event: dict[str, Any]) -> None:
         event["body"] = f"[{body}]"
 
 
+def _form_as_json(body: str) -> str:
+    try:
+        pairs = parse_qsl(body, True, True, errors="strict", max_num_fields=MAX_FORM_FIELDS)
+    except ValueError as error:
+        raise BadRequest("The body is not a form.", code="invalid_form") from error
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        raise BadRequest("A field of the form stands twice.", code="invalid_form")
+    return json.dumps(fields)
+
+
 def _without(headers: dict[str, str], name: str) -> dict[str, str]:
     return {key: value for key, value in headers.items() if key.lower() != name}
 
 
 def _sender(
-    app: APIGatewayRestResolver, event: dict[str, Any], trace_id: str, meter: Meter
+    marks: tuple[Mark, ...], event: dict[str, Any], trace_id: str, meter: Meter
 ) -> tuple[Caller | Visitor, bool]:
     """Who sent the request, and whether it starts a run; who lacks the route's scope is refused before anything else.
 
@@ -176,7 +196,6 @@ def _sender(
     Raises:
         Unauthorized, RateLimited, Forbidden: see `identify`, `Meter` and `check`.
     """
-    marks = _marks_of_route(app, event)
     if any(isinstance(mark, Public) for mark in marks):
         return visit(event, trace_id), False
     caller = identify(event, trace_id)
@@ -188,7 +207,7 @@ def _sender(
     return caller, event["httpMethod"] == "POST" and EXECUTE in wanted
 
 
-def _marks_of_route(app: APIGatewayRestResolver, event: dict[str, Any]) -> tuple[Permission | Public, ...]:
+def _marks_of_route(app: APIGatewayRestResolver, event: dict[str, Any]) -> tuple[Mark, ...]:
     for route in (*app._static_routes, *app._dynamic_routes):
         if route.method == event["httpMethod"] and route.rule.match(event["path"]):
             return _marks(route.func)
@@ -196,7 +215,7 @@ def _marks_of_route(app: APIGatewayRestResolver, event: dict[str, Any]) -> tuple
 
 
 @cache
-def _marks(function: Callable[..., Any]) -> tuple[Permission | Public, ...]:
+def _marks(function: Callable[..., Any]) -> tuple[Mark, ...]:
     """What a route's handler says of who may call it.
 
     Raises:
@@ -204,7 +223,7 @@ def _marks(function: Callable[..., Any]) -> tuple[Permission | Public, ...]:
     """
     hints = get_type_hints(function, include_extras=True).values()
     marks = [mark for hint in hints if get_origin(hint) is Annotated for mark in get_args(hint)[1:]]
-    found = tuple(mark for mark in marks if isinstance(mark, Permission | Public))
+    found = tuple(mark for mark in marks if isinstance(mark, Mark))
     if not found:
         raise TypeError(f"{function.__name__} does not say who may call it")
     return found

@@ -20,16 +20,19 @@ from pydantic import AfterValidator, AwareDatetime, Field
 from shared import clock
 from shared.clients.secrets import secret
 from shared.config import boot_keys, settings
+from shared.domain import grants, users
 from shared.domain.fields import Model, Name, Record
-from shared.domain.scopes import SCOPES, holds, role_of, without_management
-from shared.errors import ConditionFailed, Forbidden, NotFound
-from shared.store import keys
-from shared.store.table import Item, Page, Put, Remove, TenantStore, find_directory_entry
+from shared.domain.scopes import SCOPES, common, meant, role_of
+from shared.errors import ConditionFailed, NotFound
+from shared.store import keys, listing
+from shared.store.table import Change, Item, Page, Put, Remove, TenantStore, find_directory_entry
 
 _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _FORM = re.compile(r"(ap_[a-z0-9]{1,12}_([0-9A-Za-z]{16})_[0-9A-Za-z]{32})_([0-9A-Za-z]{6})")
 _TENANT = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _PREFIX_LENGTH = 12
+_USE_NOTED_SECONDS = 60
+_BOOT = "boot"
 
 
 def _known_scope(value: str) -> str:
@@ -67,6 +70,7 @@ class ApiKey(Record):
     is_active: bool
     expires_at: str | None
     created_at: str
+    last_used_at: str | None = None
     revoked_at: str | None = None
 
 
@@ -78,13 +82,20 @@ class ApiKeyCreated(ApiKey):
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who a credential stands for."""
+    """Who a credential stands for.
+
+    Attributes:
+        key_id: what stands in the key, or a token's `jti`. record_id: the id under which the API lists the key.
+        family_id: the login of a token; empty for a token that was made from a key, `None` for a key.
+    """
 
     tenant_id: str
     user_id: str
     scopes: frozenset[str]
     key_id: str
     expires_at: str | None
+    record_id: str = ""
+    family_id: str | None = None
 
     @property
     def role(self) -> str:
@@ -121,9 +132,7 @@ def create(store: TenantStore, draft: ApiKeyCreate, *, user_id: str, granted: fr
     Raises:
         Forbidden: a scope is asked for that the maker lacks.
     """
-    wanted = without_management(granted) if draft.scopes is None else frozenset(draft.scopes)
-    if lacking := sorted(scope for scope in wanted if not holds(granted, scope)):
-        raise Forbidden(f"You cannot grant a scope that you lack: {lacking[0]}.", code="scope_not_held")
+    wanted = grants.narrowed(granted, draft.scopes)
     key_id = "".join(random.choice(_ALPHABET) for _ in range(16))
     body = f"ap_{settings().environment}_{key_id}_{''.join(random.choice(_ALPHABET) for _ in range(32))}"
     key = f"{body}_{checksum(body)}"
@@ -139,6 +148,7 @@ def create(store: TenantStore, draft: ApiKeyCreate, *, user_id: str, granted: fr
         created_at=clock.now(),
     )
     entry = {
+        "id": record.id,
         "tenant_id": store.tenant_id,
         "user_id": user_id,
         "scopes": record.scopes,
@@ -160,18 +170,20 @@ def create(store: TenantStore, draft: ApiKeyCreate, *, user_id: str, granted: fr
 
 
 def read(item: Item) -> ApiKey:
-    return ApiKey.model_validate_json(item.doc)
+    key = ApiKey.model_validate_json(item.doc)
+    ended = not key.is_active or _is_over(key.expires_at)
+    return key.model_copy(update={"is_active": not ended, "last_used_at": item.parts.get("last_used_at")})
 
 
 def page(store: TenantStore, include_revoked: bool, limit: int, after: str | None) -> Page:
-    """A page of keys, newest first; 1 request, or more where revoked keys are passed over."""
-    kept: list[Item] = []
-    while True:
-        found = store.query(keys.API_KEYS, limit=limit - len(kept), after=after, newest_first=True)
-        kept += [item for item in found.items if include_revoked or read(item).is_active]
-        after = found.next_after
-        if after is None or len(kept) >= limit:
-            return Page(kept, after)
+    """A page of keys, newest first; 1 request, or up to 5 where revoked keys are passed over."""
+
+    def fetch(limit: int, after: str | None) -> Page:
+        return store.query(keys.API_KEYS, limit=limit, after=after, newest_first=True)
+
+    if include_revoked:
+        return fetch(limit, after)
+    return listing.filtered(fetch, lambda item: read(item).revoked_at is None, limit, after)
 
 
 def revoke(store: TenantStore, api_key_id: str) -> None:
@@ -183,18 +195,19 @@ def revoke(store: TenantStore, api_key_id: str) -> None:
     item = store.get(keys.api_key(api_key_id))
     if item is None:
         raise NotFound("No such API key.")
-    record = read(item)
+    record = ApiKey.model_validate_json(item.doc)
     if not record.is_active:
         return
     ended = record.model_copy(update={"is_active": False, "revoked_at": clock.now()})
     store.write(
-        Put(keys.api_key(api_key_id), ended.model_dump_json(), when=None, parts=item.parts),
+        Change(keys.api_key(api_key_id), doc=ended.model_dump_json()),
         Remove(keys.directory_entry(item.parts["key_id"]), must_exist=False),
     )
 
 
 def identify(key: str) -> Identity | None:
-    """Whose key this is; `None` if it is nobody's. 1 request at most, none for what was never a key.
+    """Whose key this is; `None` if it is nobody's. No request for what was never a key, 1 for what is none now, 2
+    reads and 1 write for one that works.
 
     Boot keys (`AUTH_API_KEYS`) are compared first, each in constant time.
     """
@@ -208,21 +221,58 @@ def identify(key: str) -> Identity | None:
     form = _FORM.fullmatch(key)
     if form is None or not hmac.compare_digest(checksum(form[1]), form[3]):
         return None
-    item = find_directory_entry(form[2])
+    item = find_directory_entry(keys.directory_entry(form[2]))
     if item is None:
         return None
     entry = json.loads(item.doc)
-    if not hmac.compare_digest(entry["hash"], digest(key)):
+    if not hmac.compare_digest(entry["hash"], digest(key)) or _is_over(entry["expires_at"]):
         return None
-    if entry["expires_at"] and entry["expires_at"] <= clock.now():
-        return None
+    store = TenantStore(entry["tenant_id"])
+    maker = users.find(store, entry["user_id"])
+    scopes = meant(entry["scopes"])
+    if maker is not None:
+        if not maker.is_active:
+            return None
+        scopes = common(scopes, users.rights(maker))
+    _note_use(store, entry["id"])
     return Identity(
         tenant_id=entry["tenant_id"],
         user_id=entry["user_id"],
-        scopes=frozenset(entry["scopes"]),
+        scopes=scopes,
         key_id=form[2],
         expires_at=entry["expires_at"],
+        record_id=entry["id"],
     )
+
+
+def token_key_id(identity: Identity, key: str) -> str:
+    """How a token names the key that it was made from."""
+    return _boot_name(key) if identity.key_id == _BOOT else identity.key_id
+
+
+def is_boot_name(key_id: str) -> bool:
+    """Whether a token was made from a boot key."""
+    return key_id.startswith(f"{_BOOT}:")
+
+
+def scopes_of_boot_key(key_id: str, tenant_id: str) -> frozenset[str] | None:
+    """What the boot key that a token names may do now; `None` if it is gone. No request."""
+    for key, owner in boot_keys().items():
+        identity = _boot_identity(owner) if _boot_name(key) == key_id else None
+        if identity is not None and identity.tenant_id == tenant_id:
+            return identity.scopes
+    return None
+
+
+def scopes_of_entry(item: Item, tenant_id: str) -> frozenset[str] | None:
+    """What the key behind a directory entry may do now; `None` if it is over, or another tenant's."""
+    entry = json.loads(item.doc)
+    over = entry["tenant_id"] != tenant_id or _is_over(entry["expires_at"])
+    return None if over else meant(entry["scopes"])
+
+
+def _boot_name(key: str) -> str:
+    return f"{_BOOT}:{hashlib.sha256(key.encode()).hexdigest()[:16]}"
 
 
 def _boot_identity(owner: dict[str, object]) -> Identity | None:
@@ -231,8 +281,23 @@ def _boot_identity(owner: dict[str, object]) -> Identity | None:
         return None
     return Identity(
         tenant_id=tenant_id,
-        user_id=str(owner.get("user_id", "boot")),
-        scopes=frozenset(str(scope) for scope in scopes) & SCOPES,
-        key_id="boot",
+        user_id=str(owner.get("user_id", _BOOT)),
+        scopes=meant(str(scope) for scope in scopes),
+        key_id=_BOOT,
         expires_at=None,
+    )
+
+
+def _is_over(expires_at: str | None) -> bool:
+    return expires_at is not None and expires_at <= clock.now()
+
+
+def _note_use(store: TenantStore, api_key_id: str) -> None:
+    """Keep when a key was used, at most once a minute; it fails nobody's request."""
+    store.note(
+        Change(
+            keys.api_key(api_key_id),
+            set_parts={"last_used_at": clock.now()},
+            before={"last_used_at": clock.in_seconds(-_USE_NOTED_SECONDS)},
+        )
     )

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable
 
+from shared.config import settings
+
 ADMIN = "admin"
 EXECUTE = "runs:execute"
 _RESOURCES = ("agents", "tools", "runs", "api-keys", "users", "tenants")
@@ -29,6 +31,19 @@ def holds(granted: Iterable[str], wanted: str) -> bool:
     """Whether these scopes allow what `wanted` names. `admin` allows everything but what is the operator's."""
     granted = frozenset(granted)
     return wanted in SCOPES and (wanted in granted or (ADMIN in granted and wanted not in PLATFORM))
+
+
+def common(first: Iterable[str], second: Iterable[str]) -> frozenset[str]:
+    """What both allow; `admin` on one side gives way to what the other names."""
+    first, second = frozenset(first), frozenset(second)
+    return frozenset({s for s in first if holds(second, s)} | {s for s in second if holds(first, s)})
+
+
+def meant(granted: Iterable[str]) -> frozenset[str]:
+    """What scopes stand for: with `LEGACY_SCOPES`, document 1's `tools:write` alone is a developer's."""
+    granted = frozenset(granted) & SCOPES
+    legacy = "tools:write" in granted <= {"tools:read", "tools:write"} and settings().legacy_scopes
+    return ROLES["developer"] if legacy else granted
 
 
 def without_management(granted: Iterable[str]) -> frozenset[str]:

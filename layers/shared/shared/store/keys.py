@@ -15,7 +15,7 @@ class Key(NamedTuple):
 
 
 class DirectoryKey(NamedTuple):
-    """The one kind of key that is no tenant's; only the functions of this file make it."""
+    """The one kind of key outside every tenant: what must be found before it is known whose it is."""
 
     partition: str
     sort: str
@@ -33,6 +33,10 @@ OPERATOR = "_operator"
 
 TENANT = Key(TENANTS, "TENANT")
 """The record of the tenant in whose partitions it stands."""
+USERS = "USER"
+
+ADMINISTRATORS = Key("ADMINISTRATORS", "ADMINISTRATORS")
+"""The ids of a tenant's active administrators, in one item, so that the last one cannot go."""
 
 
 def agent(agent_id: str) -> Key:
@@ -45,6 +49,10 @@ def tool(tool_id: str) -> Key:
 
 def api_key(key_id: str) -> Key:
     return Key(API_KEYS, key_id)
+
+
+def user(user_id: str) -> Key:
+    return Key(USERS, user_id)
 
 
 def run(run_id: str) -> Key:
@@ -158,3 +166,27 @@ def tenant_entry(created_at: str, tenant_id: str) -> DirectoryKey:
 def directory_entry(key_id: str) -> DirectoryKey:
     """Which tenant a platform key belongs to. Who calls is unknown until this is read, so no tenant holds it."""
     return DirectoryKey(f"KEY#{key_id}", "KEY")
+
+
+def login(digest: str) -> DirectoryKey:
+    """Whose a user name or an e-mail address is; it makes the name unique in the platform."""
+    return DirectoryKey(f"LOGIN#{digest}", "LOGIN")
+
+
+def login_attempts(digest: str) -> DirectoryKey:
+    """When somebody tried to log in under a name, whether or not it is anybody's."""
+    return DirectoryKey(f"ATTEMPTS#{digest}", "ATTEMPTS")
+
+
+def refresh_family(family_id: str) -> DirectoryKey:
+    """A login: the refresh tokens that follow one another."""
+    return DirectoryKey(f"REFRESH#{family_id}", "REFRESH")
+
+
+def denied_token(token_id: str) -> DirectoryKey:
+    """An access token that was ended before its time."""
+    return DirectoryKey(f"DENIED#{token_id}", "DENIED")
+
+
+def invite(invite_id: str) -> DirectoryKey:
+    return DirectoryKey(f"INVITE#{invite_id}", "INVITE")

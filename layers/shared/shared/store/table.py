@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from shared.clients import aws
 from shared.config import settings
 from shared.errors import ConditionFailed, TableBusy
 from shared.store import writes as requests
 from shared.store.ids import new_id
-from shared.store.keys import DirectoryKey, Key, directory_entry
+from shared.store.keys import DirectoryKey, Key
 from shared.store.writes import Add, Change, Exists, Put, Remove, Write
 
 __all__ = [
@@ -100,16 +100,15 @@ def failed_writes(error: ClientError) -> tuple[int, ...] | None:
     return None
 
 
-def find_directory_entry(key_id: str) -> Item | None:
-    """The directory's entry of a platform key; 1 request. The only read that happens before a tenant is known."""
-    partition, sort = directory_entry(key_id)
+def find_directory_entry(key: DirectoryKey) -> Item | None:
+    """An entry of the directory; 1 request. The only read that happens before a tenant is known."""
     answer = aws.dynamodb().get_item(
-        TableName=settings().table_name, Key={"pk": {"S": partition}, "sk": {"S": sort}}, ConsistentRead=True
+        TableName=settings().table_name, Key={"pk": {"S": key.partition}, "sk": {"S": key.sort}}, ConsistentRead=True
     )
     return item_of(answer["Item"]) if "Item" in answer else None
 
 
-def _fits(key: Key) -> bool:
+def _fits(key: Key | DirectoryKey) -> bool:
     """Whether a key can exist at all: a sort key has 1 to 1,024 bytes (Amazon DynamoDB quotas)."""
     return 0 < len(key.sort.encode("utf-8", "replace")) <= 1_024 and len(key.partition) <= 400
 
@@ -132,9 +131,6 @@ class TenantStore:
             its first try, so that its effect cannot happen twice.
         by: the stamp of the request whose writes these are. The first item that each `write` leaves carries it, and
             the reader of the table's stream makes the audit record of it.
-
-    Attributes:
-        stamped: whether a write with the stamp is in the table.
     """
 
     def __init__(self, tenant_id: str, first_id: str | None = None, by: str | None = None) -> None:
@@ -144,7 +140,18 @@ class TenantStore:
         self._prefix = f"TENANT#{tenant_id}#"
         self._first_id = first_id
         self._by = by
-        self.stamped = False
+        self._stamps: list[str] = []
+
+    @property
+    def stamped(self) -> bool:
+        """Whether a write with the stamp is in the table."""
+        return bool(self._stamps)
+
+    def into(self, tenant_id: str) -> "TenantStore":
+        """The same request's store in the tenant that its sender turned out to belong to."""
+        inside = TenantStore(tenant_id, self._first_id, self._by)
+        inside._stamps = self._stamps
+        return inside
 
     def new_id(self) -> str:
         """An id for a new thing."""
@@ -158,9 +165,9 @@ class TenantStore:
         answer = aws.dynamodb().get_item(TableName=settings().table_name, Key=self._key(key), ConsistentRead=True)
         return item_of(answer["Item"]) if "Item" in answer else None
 
-    def get_many(self, keys: Sequence[Key]) -> dict[Key, Item]:
+    def get_many(self, keys: Sequence[Key | DirectoryKey]) -> dict[Key | DirectoryKey, Item]:
         """Those of the items that exist; 1 request per 100."""
-        found: dict[Key, Item] = {}
+        found: dict[Key | DirectoryKey, Item] = {}
         asked = [key for key in dict.fromkeys(keys) if _fits(key)]
         for start in range(0, len(asked), _BATCH_GET_LIMIT):
             wanted: list[Any] = [self._key(key) for key in asked[start : start + _BATCH_GET_LIMIT]]
@@ -169,8 +176,10 @@ class TenantStore:
                     RequestItems={settings().table_name: {"Keys": wanted, "ConsistentRead": True}}
                 )
                 for raw in answer["Responses"].get(settings().table_name, []):
-                    item = item_of(raw)
-                    found[Key(raw["pk"]["S"].removeprefix(self._prefix), item.sort)] = item
+                    partition, item = raw["pk"]["S"], item_of(raw)
+                    within = partition.startswith(self._prefix)
+                    key = Key if within else DirectoryKey
+                    found[key(partition.removeprefix(self._prefix), item.sort)] = item
                 unread = answer["UnprocessedKeys"].get(settings().table_name)
                 if unread is None:
                     break
@@ -250,7 +259,7 @@ class TenantStore:
         for attempt in range(_WRITE_ATTEMPTS):
             try:
                 _send(parts)
-                self.stamped = self.stamped or carrier is not None
+                self._stamps += [self._by] if self._by and carrier is not None else []
                 return
             except ClientError as error:
                 try:
@@ -293,6 +302,13 @@ class TenantStore:
             standing: Any = error.response.get("Item", {})
             return False, _whole_numbers(standing)
         return True, _whole_numbers(answer["Attributes"])
+
+    def note(self, write: Change) -> None:
+        """Write something that nobody waits for: if it cannot be written now, it is not; 1 request."""
+        try:
+            _send([requests.request(write, self._key)])
+        except (ClientError, BotoCoreError):
+            return
 
     def _key(self, key: Key | DirectoryKey) -> dict[str, Any]:
         prefix = "" if isinstance(key, DirectoryKey) else self._prefix

@@ -41,6 +41,7 @@ class Change:
         set_parts: parts to write; drop_parts: parts to remove.
         needs_parts: parts that must be there; max_parts: there must be fewer parts than that.
         parts: the item must have had exactly these.
+        before: parts that must be absent, or sort before the text given.
         doc: a new document, which raises the version by one; when: the version that the item must have.
     """
 
@@ -50,6 +51,7 @@ class Change:
     needs_parts: tuple[str, ...] = ()
     max_parts: int | None = None
     parts: Mapping[str, str] | None = None
+    before: Mapping[str, str] = field(default_factory=dict)
     doc: str | None = None
     when: int | None = None
 
@@ -147,6 +149,10 @@ def _change(write: Change, by: str | None) -> dict[str, Any]:
     for n, part in enumerate(write.needs_parts):
         names |= {"#parts": "parts", f"#n{n}": part}
         conditions.append(f"attribute_exists(#parts.#n{n})")
+    for n, (part, text) in enumerate(write.before.items()):
+        names |= {"#parts": "parts", f"#b{n}": part}
+        values[f":b{n}"] = {"S": text}
+        conditions.append(f"(attribute_not_exists(#parts.#b{n}) OR #parts.#b{n} < :b{n})")
     if write.max_parts is not None:
         names |= {"#parts": "parts"}
         values[":max_parts"] = {"N": str(write.max_parts)}
