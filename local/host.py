@@ -80,7 +80,10 @@ def load(function: Function, file: str, name: str) -> ModuleType:
     """Import a function's file under a name of its own; its folder never stands on the path."""
     path = function.source / f"{file.replace('.', '/')}.py"
     loader = SourceFileLoader(name, str(path))
-    module = module_from_spec(ModuleSpec(name, loader, origin=str(path)))
+    spec = ModuleSpec(name, loader, origin=str(path))
+    # The module knows its own `__file__`.
+    spec.has_location = True
+    module = module_from_spec(spec)
     sys.modules[name] = module
     with _loading:
         loader.exec_module(module)

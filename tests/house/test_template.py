@@ -92,7 +92,7 @@ def test_every_function_has_policies_without_wildcards() -> None:
         resources("AWS::Serverless::Function") | resources("AWS::Serverless::StateMachine")
     ).items():
         granted = statements(properties)
-        assert granted, f"{name} has no Policies: list the actions that it takes, it cannot take others"
+        assert "Policies" in properties, f"{name} has no Policies: list the actions that it takes, [] if none"
         for statement in granted:
             words = json.dumps([statement["Action"], statement["Resource"]])
             assert "*" not in words, f"{name}: name the actions and the resources one by one: {words}"

@@ -107,6 +107,31 @@ def test_batch_that_stays_unread_is_no_empty_answer(store: TenantStore, monkeypa
         store.get_many([Key("THING", str(n)) for n in range(20)])
 
 
+@pytest.mark.parametrize("code", ["ProvisionedThroughputExceededException", "ThrottlingException"])
+@pytest.mark.parametrize(
+    ("operation", "read"),
+    [
+        ("get_item", lambda store: store.get(K)),
+        ("batch_get_item", lambda store: store.get_many([K])),
+        ("query", lambda store: store.query("THING", limit=1)),
+        ("get_item", lambda store: find_directory_entry("key")),
+    ],
+)
+def test_throttled_read_is_a_busy_table(
+    store: TenantStore,
+    monkeypatch: pytest.MonkeyPatch,
+    code: str,
+    operation: str,
+    read: Callable[[TenantStore], Any],
+) -> None:
+    def throttled(**_: Any) -> Any:
+        raise ClientError({"Error": {"Code": code}}, operation)
+
+    monkeypatch.setattr(aws.dynamodb(), operation, throttled)
+    with pytest.raises(TableBusy):
+        read(store)
+
+
 @pytest.fixture
 def seven(store: TenantStore) -> TenantStore:
     for n in range(7):

@@ -14,18 +14,22 @@ from shared.api.basic import BasicClient, XApiKey, basic_client
 from shared.api.caller import Caller, Visitor, allowed, authenticated, check, public
 from shared.api.edge import edge
 from shared.api.paging import IfMatch, Paging
+from shared.api.places import MOUNT, address, base_path
 
 __all__ = [
     "BasicClient",
+    "MOUNT",
     "Caller",
     "IfMatch",
     "Paging",
     "Visitor",
     "XApiKey",
     "accepted",
+    "address",
     "allowed",
     "authenticated",
     "basic_client",
+    "base_path",
     "check",
     "created",
     "edge",

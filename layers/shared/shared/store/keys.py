@@ -39,6 +39,10 @@ ADMINISTRATORS = Key("ADMINISTRATORS", "ADMINISTRATORS")
 """The ids of a tenant's active administrators, in one item, so that the last one cannot go."""
 
 
+HEALTH = Key("HEALTH", "HEALTH")
+"""Nothing is ever there: asked for to see whether the table answers."""
+
+
 def agent(agent_id: str) -> Key:
     return Key(AGENTS, agent_id)
 

@@ -7,10 +7,10 @@ Request units: Amazon DynamoDB Developer Guide, "Read and write request units"; 
 
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -36,6 +36,9 @@ __all__ = [
     "find_directory_entry",
     "item_of",
 ]
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 _BUSY = {"ProvisionedThroughputExceededException", "ThrottlingException", "RequestLimitExceeded"}
 _BATCH_GET_LIMIT = 100
@@ -104,11 +107,33 @@ def find_directory_entry(key: DirectoryKey) -> Item | None:
     """An entry of the directory; 1 request. The only read that happens before a tenant is known."""
     answer = aws.dynamodb().get_item(
         TableName=settings().table_name, Key={"pk": {"S": key.partition}, "sk": {"S": key.sort}}, ConsistentRead=True
+def find_directory_entry(key_id: str) -> Item | None:
+    """The directory's entry of a platform key; 1 request. The only read that happens before a tenant is known."""
+    partition, sort = directory_entry(key_id)
+    answer = _read(
+        aws.dynamodb().get_item,
+        TableName=settings().table_name,
+        Key={"pk": {"S": partition}, "sk": {"S": sort}},
+        ConsistentRead=True,
     )
     return item_of(answer["Item"]) if "Item" in answer else None
 
 
 def _fits(key: Key | DirectoryKey) -> bool:
+def _read(request: Callable[P, T], *args: P.args, **arguments: P.kwargs) -> T:
+    """The answer to a read.
+
+    Raises:
+        TableBusy: throttled.
+    """
+    try:
+        return request(*args, **arguments)
+    except ClientError as error:
+        failed_writes(error)
+        raise
+
+
+def _fits(key: Key) -> bool:
     """Whether a key can exist at all: a sort key has 1 to 1,024 bytes (Amazon DynamoDB quotas)."""
     return 0 < len(key.sort.encode("utf-8", "replace")) <= 1_024 and len(key.partition) <= 400
 
@@ -162,7 +187,9 @@ class TenantStore:
         """One item, strongly consistent; 1 request."""
         if not _fits(key):
             return None
-        answer = aws.dynamodb().get_item(TableName=settings().table_name, Key=self._key(key), ConsistentRead=True)
+        answer = _read(
+            aws.dynamodb().get_item, TableName=settings().table_name, Key=self._key(key), ConsistentRead=True
+        )
         return item_of(answer["Item"]) if "Item" in answer else None
 
     def get_many(self, keys: Sequence[Key | DirectoryKey]) -> dict[Key | DirectoryKey, Item]:
@@ -172,8 +199,9 @@ class TenantStore:
         for start in range(0, len(asked), _BATCH_GET_LIMIT):
             wanted: list[Any] = [self._key(key) for key in asked[start : start + _BATCH_GET_LIMIT]]
             for _ in range(_MAX_BATCH_GET_ROUNDS):
-                answer = aws.dynamodb().batch_get_item(
-                    RequestItems={settings().table_name: {"Keys": wanted, "ConsistentRead": True}}
+                answer = _read(
+                    aws.dynamodb().batch_get_item,
+                    RequestItems={settings().table_name: {"Keys": wanted, "ConsistentRead": True}},
                 )
                 for raw in answer["Responses"].get(settings().table_name, []):
                     partition, item = raw["pk"]["S"], item_of(raw)
@@ -228,7 +256,8 @@ class TenantStore:
             if limit is not None:
                 # One more than asked for tells whether there is a next page, without a second request.
                 options["Limit"] = limit + 1 + surplus - len(items)
-            answer = aws.dynamodb().query(
+            answer = _read(
+                aws.dynamodb().query,
                 TableName=settings().table_name,
                 KeyConditionExpression=condition,
                 ExpressionAttributeValues=values,
