@@ -55,7 +55,7 @@ def test_the_table_answers(api: Api) -> None:
 
 def test_the_table_is_asked_once_a_second(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     asked, now = Asked(monkeypatch), [100.0]
-    monkeypatch.setattr(health.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr("shared.domain.health.time.monotonic", lambda: now[0])
     for _ in range(20):
         assert api.get("/health/db").status == 200
     assert asked.count == 1
