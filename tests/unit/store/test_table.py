@@ -114,7 +114,7 @@ def test_batch_that_stays_unread_is_no_empty_answer(store: TenantStore, monkeypa
         ("get_item", lambda store: store.get(K)),
         ("batch_get_item", lambda store: store.get_many([K])),
         ("query", lambda store: store.query("THING", limit=1)),
-        ("get_item", lambda store: find_directory_entry("key")),
+        ("get_item", lambda store: find_directory_entry(DirectoryKey("KEY#x", "KEY"))),
     ],
 )
 def test_throttled_read_is_a_busy_table(

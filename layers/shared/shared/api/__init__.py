@@ -17,8 +17,8 @@ from shared.api.paging import IfMatch, Paging
 from shared.api.places import MOUNT, address, base_path
 
 __all__ = [
-    "BasicClient",
     "MOUNT",
+    "BasicClient",
     "Caller",
     "IfMatch",
     "Paging",
@@ -28,8 +28,8 @@ __all__ = [
     "address",
     "allowed",
     "authenticated",
-    "basic_client",
     "base_path",
+    "basic_client",
     "check",
     "created",
     "edge",

@@ -105,21 +105,15 @@ def failed_writes(error: ClientError) -> tuple[int, ...] | None:
 
 def find_directory_entry(key: DirectoryKey) -> Item | None:
     """An entry of the directory; 1 request. The only read that happens before a tenant is known."""
-    answer = aws.dynamodb().get_item(
-        TableName=settings().table_name, Key={"pk": {"S": key.partition}, "sk": {"S": key.sort}}, ConsistentRead=True
-def find_directory_entry(key_id: str) -> Item | None:
-    """The directory's entry of a platform key; 1 request. The only read that happens before a tenant is known."""
-    partition, sort = directory_entry(key_id)
     answer = _read(
         aws.dynamodb().get_item,
         TableName=settings().table_name,
-        Key={"pk": {"S": partition}, "sk": {"S": sort}},
+        Key={"pk": {"S": key.partition}, "sk": {"S": key.sort}},
         ConsistentRead=True,
     )
     return item_of(answer["Item"]) if "Item" in answer else None
 
 
-def _fits(key: Key | DirectoryKey) -> bool:
 def _read(request: Callable[P, T], *args: P.args, **arguments: P.kwargs) -> T:
     """The answer to a read.
 
@@ -133,7 +127,7 @@ def _read(request: Callable[P, T], *args: P.args, **arguments: P.kwargs) -> T:
         raise
 
 
-def _fits(key: Key) -> bool:
+def _fits(key: Key | DirectoryKey) -> bool:
     """Whether a key can exist at all: a sort key has 1 to 1,024 bytes (Amazon DynamoDB quotas)."""
     return 0 < len(key.sort.encode("utf-8", "replace")) <= 1_024 and len(key.partition) <= 400
 
