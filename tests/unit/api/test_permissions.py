@@ -49,6 +49,8 @@ NEEDED = {
     ("PATCH", "/tenants/{tenant_id}"): "tenants:write",
     ("POST", "/runs"): "runs:execute",
     ("GET", "/runs"): "runs:read",
+    ("POST", "/runs/stream"): "runs:execute",
+    ("GET", "/runs/{run_id}/stream"): "runs:read",
     ("GET", "/runs/{run_id}"): "runs:read",
     ("GET", "/runs/{run_id}/events"): "runs:read",
 }
