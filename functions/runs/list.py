@@ -4,15 +4,29 @@ from functools import partial
 from typing import Annotated
 
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Request, Response
+from aws_lambda_powertools.event_handler.openapi.params import Query
 
 from shared.api import Caller, Paging, allowed, edge, listed
-from shared.domain import runs
-from shared.domain.run_records import Run, of_item
+from shared.domain.fields import Moment
+from shared.domain.run_lists import Kind, Wanted, page
+from shared.domain.run_records import Run, Status, of_item
 
 app = APIGatewayRestResolver(enable_validation=True)
 handler = edge(app)
 
 
 @app.get("/runs", summary="List runs", tags=["runs"])
-def list_runs(caller: Annotated[Caller, allowed("runs:read")], request: Request, paging: Paging) -> Response[list[Run]]:
-    return listed(request, paging, partial(runs.page, caller.store), of_item)
+def list_runs(
+    caller: Annotated[Caller, allowed("runs:read")],
+    request: Request,
+    paging: Paging,
+    agent_id: Annotated[str | None, Query(max_length=200, description="Id or name of the agent.")] = None,
+    session_id: Annotated[str | None, Query(max_length=64, description="Id of the session.")] = None,
+    status: Annotated[Status | None, Query(description="Only runs that are in this state.")] = None,
+    kind: Annotated[Kind | None, Query(description="Only runs of this kind.")] = None,
+    since: Annotated[Moment | None, Query(description="Created at this time (ISO 8601) or later.")] = None,
+    until: Annotated[Moment | None, Query(description="Created at this time (ISO 8601) or earlier.")] = None,
+) -> Response[list[Run]]:
+    statuses = frozenset({status}) if status else None
+    wanted = Wanted(agent_id, None, session_id, statuses, kind, since, until)
+    return listed(request, paging, partial(page, caller.store, wanted), of_item)

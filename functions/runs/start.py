@@ -1,10 +1,10 @@
-"""POST /runs: run an agent and wait for it; 202 if it takes longer than we wait."""
+"""POST /runs: run an agent and wait for it; 202 if it takes longer than we wait, or than the client wants to."""
 
 from typing import Annotated
 
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 
-from shared.api import Caller, accepted, allowed, created, edge
+from shared.api import Caller, Prefer, allowed, edge, started, wants_no_wait
 from shared.domain import runs
 from shared.domain.run_records import Run
 
@@ -17,9 +17,9 @@ handler = edge(app)
     summary="Run an agent",
     tags=["runs"],
     status_code=201,
-    responses={201: {"description": "The run has ended."}, 202: {"description": "The run goes on."}},
+    responses={201: {"description": "The run has ended."}, 202: {"description": "The run goes on, or waits."}},
 )
-def start_run(caller: Annotated[Caller, allowed("runs:execute")], draft: runs.RunCreate) -> Response[Run]:
-    run, ended = runs.start(caller.store, draft, caller)
-    location = f"/runs/{run.id}"
-    return created(run, location) if ended else accepted(run, location)
+def start_run(
+    caller: Annotated[Caller, allowed("runs:execute")], draft: runs.RunCreate, prefer: Prefer = None
+) -> Response[Run]:
+    return started(runs.start(caller.store, draft, caller, background=wants_no_wait(prefer)), prefer)

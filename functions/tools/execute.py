@@ -1,10 +1,10 @@
-"""POST /tools/{tool_ref}/execute: call a tool and wait for it; 202 if it takes longer than we wait."""
+"""POST /tools/{tool_ref}/execute: call a tool and wait for it; 202 if it takes longer."""
 
 from typing import Annotated
 
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 
-from shared.api import Caller, accepted, allowed, check, created, edge
+from shared.api import Caller, Prefer, allowed, check, edge, started, wants_no_wait
 from shared.domain import tool_runs
 from shared.domain.run_records import Run
 
@@ -20,9 +20,11 @@ handler = edge(app)
     responses={201: {"description": "The run has ended."}, 202: {"description": "The run goes on."}},
 )
 def execute_tool(
-    caller: Annotated[Caller, allowed("runs:execute")], tool_ref: str, draft: tool_runs.ToolExecute
+    caller: Annotated[Caller, allowed("runs:execute")],
+    tool_ref: str,
+    draft: tool_runs.ToolExecute,
+    prefer: Prefer = None,
 ) -> Response[Run]:
     check(caller.scopes, "tools:write")
-    run, ended = tool_runs.start(caller.store, tool_ref, draft, caller)
-    location = f"/runs/{run.id}"
-    return created(run, location) if ended else accepted(run, location)
+    background = wants_no_wait(prefer)
+    return started(tool_runs.start(caller.store, tool_ref, draft, caller, background=background), prefer)

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 
-from shared.api import Caller, accepted, allowed, check, created, edge
+from shared.api import Caller, allowed, check, edge, started
 from shared.domain import tool_runs
 from shared.domain.run_records import Run
 
@@ -23,6 +23,4 @@ def test_tool(
     caller: Annotated[Caller, allowed("runs:execute")], tool_ref: str, draft: tool_runs.ToolExecute
 ) -> Response[Run]:
     check(caller.scopes, "tools:write")
-    run, ended = tool_runs.start(caller.store, tool_ref, draft, caller, test=True)
-    location = f"/runs/{run.id}"
-    return created(run, location) if ended else accepted(run, location)
+    return started(tool_runs.start(caller.store, tool_ref, draft, caller, test=True))

@@ -88,3 +88,10 @@ def test_a_worker_succeeds_with_its_event(worker: str, last_event: str) -> None:
     log = run_log.read(TenantStore(world.TENANT), load_json(function.event)["run_id"])
     assert log.events[-1].event == last_event
     assert replay(log.events).pending() == []
+
+
+@pytest.mark.usefixtures("seeded")
+def test_the_reader_of_the_stream_begins_the_run_of_its_event() -> None:
+    _invoke(_function("runs/call_up"))
+    log = run_log.read(TenantStore(world.TENANT), world.RUN_CALLED)
+    assert [event.event for event in log.events] == ["start"]

@@ -95,6 +95,8 @@ def test_every_function_has_policies_without_wildcards() -> None:
         assert "Policies" in properties, f"{name} has no Policies: list the actions that it takes, [] if none"
         for statement in granted:
             words = json.dumps([statement["Action"], statement["Resource"]])
+            # An execution has no name before it begins: those of one machine are the least that can be named.
+            words = re.sub(r":execution:\$\{\w+\.Name\}:\*", "", words)
             assert "*" not in words, f"{name}: name the actions and the resources one by one: {words}"
 
 

@@ -1,4 +1,4 @@
-"""The little world that the events under events/ speak of: one tenant, its agent, tool, key, user and two runs."""
+"""The little world that the events speak of: a tenant with an agent, a tool, a key, a user, runs and sessions."""
 
 import hashlib
 import importlib.util
@@ -23,6 +23,7 @@ from shared.domain import (
     invites,
     passwords,
     registrations,
+    run_ends,
     runs,
     signing,
     tenants,
@@ -41,6 +42,9 @@ RUN = "019aa649-1a04-7000-8000-000000000004"
 RUN_ASKING_FOR_THE_TOOL = "019aa649-1a05-7000-8000-000000000005"
 ANN = "019aa649-1a06-7000-8000-000000000006"
 REFRESH_FAMILY, REFRESH_SECRET = "019aa649-1a07-7000-8000-000000000007", "r" * 43
+RUN_OF_SESSION = "019aa649-1a09-7000-8000-000000000009"
+RUN_BEFORE = "019aa649-1a0a-7000-8000-00000000000a"
+RUN_CALLED = "019aa649-1a08-7000-8000-000000000008"
 TOOL_CALL = "call_echo"
 
 _ENVIRONMENT = {
@@ -64,7 +68,8 @@ def in_memory() -> Iterator[None]:
             patch.setenv(name, value)
         patch.setattr(passwords, "ROUNDS", 4)
         patch.setattr(machines, "run_and_wait", lambda pointer: False)
-        patch.setattr(machines, "start_express", lambda pointer: None)
+        for name in ("start_express", "start_background", "stop_background"):
+            patch.setattr(machines, name, lambda pointer: None)
         patch.setattr(llm, "chat", lambda *args, **options: llm.Reply("It is on its way.", [], 10, 5))
         patch.setattr(http, "send", lambda *args, **options: http.HttpAnswer(200, {}, b'{"said": "hello"}'))
         _forget()
@@ -111,6 +116,16 @@ def _seed() -> None:
     asked = {"id": TOOL_CALL, "name": "echo_tool", "function_name": "echo_tool", "arguments": '{"text": "hello"}'}
     step = ("message.completed", {"step": 1, "content": None, "tool_calls": [asked]})
     TenantStore(TENANT).write(run_log.append(RUN_ASKING_FOR_THE_TOOL, 1, [step]))
+    in_session = question.model_copy(update={"session_id": "orders"})
+    _end(runs.start(TenantStore(TENANT, RUN_OF_SESSION), in_session, starter).id)
+    waiting = question.model_copy(update={"session_id": "claims", "on_conflict": "enqueue"})
+    for run_id in (RUN_BEFORE, RUN_CALLED):
+        runs.start(TenantStore(TENANT, run_id), waiting, starter)
+    _end(RUN_BEFORE)
+
+
+def _end(run_id: str) -> None:
+    run_ends.finish(TenantStore(TENANT), run_id, "succeeded", stop_reason="completed", output="It is on its way.")
 
 
 def _sign_up_ann() -> None:

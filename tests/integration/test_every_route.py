@@ -42,6 +42,7 @@ _BODIES: dict[str, Any] = {
     "update_user": {"full_name": "Changed"},
     "create_tool": {"name": "every route", "endpoint": "https://tools.example.com/"},
     "deploy_agent": {},
+    "execute_agent": {"payload": {"input": "Hello"}},
     "replace_agent": {"name": "every route"},
     "replace_tool": {"name": "every route", "endpoint": "https://tools.example.com/"},
     "start_run": {"agent_id": "a name of nobody", "input_message": "Hello"},
@@ -125,8 +126,8 @@ class Things:
 def _ghosts() -> Things:
     """Ids and names that nobody ever had."""
     kinds = ("agent_ref", "tool_ref", "api_key_id", "run_id", "agent_id", "tenant_id", "user_id", "tool_ids")
-    ids = dict.fromkeys(kinds, new_id()) | {"version": "999999999"}
-    return Things(ids, {"agent_ref": "a name of nobody", "tool_ref": "a name of nobody"})
+    ids = dict.fromkeys((*kinds, "session_id", "execution_id"), new_id()) | {"version": "999999999"}
+    return Things(ids, dict.fromkeys(("agent_ref", "tool_ref", "agent_id"), "a name of nobody"))
 
 
 GHOSTS = _ghosts()
@@ -149,8 +150,10 @@ def _make(client: httpx.Client) -> Things:
     user = {"email": f"{uuid.uuid4()}@example.com", "username": str(uuid.uuid4()), "password": "every route"}
     invite_token = client.post("/users/invite", json={}).json()["invite_token"]
     ids |= {"user_id": made("/auth/register", **user, invite_token=invite_token)}
+    made("/runs", agent_id=agent, input_message="Hello", session_id=(session := f"session-{uuid.uuid4()}"))
+    ids |= {"session_id": session, "execution_id": run}
     ids |= {"tenant_id": client.get(f"/tools/{tool}").json()["tenant_id"], "version": str(version)}
-    return Things(ids, {"agent_ref": name, "tool_ref": name})
+    return Things(ids, dict.fromkeys(("agent_ref", "tool_ref", "agent_id"), name))
 
 
 @pytest.fixture(scope="module")
@@ -237,8 +240,10 @@ _LISTS = ("/agents", "/tools", "/runs", "/api-keys", "/users")
 def _state(client: httpx.Client, things: Things) -> list[Any]:
     """Everything that a tenant can read of its things."""
     agent, tool, run = (things.ids[name] for name in ("agent_ref", "tool_ref", "run_id"))
+    session = f"/sessions/{things.ids['session_id']}"
     paths = [f"/agents/{agent}", f"/agents/{agent}/tools", f"/tools/{tool}", f"/runs/{run}?include=messages"]
-    answers = [client.get(path) for path in (*paths, f"/runs/{run}/events", *_LISTS)]
+    paths += [f"/runs/{run}/events", session, f"{session}/messages"]
+    answers = [client.get(path) for path in (*paths, "/sessions", *_LISTS)]
     assert {answer.status_code for answer in answers} == {200}
     return [answer.json() for answer in answers]
 

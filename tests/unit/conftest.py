@@ -164,8 +164,8 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ToolServer]:
 def machine(table: str, monkeypatch: pytest.MonkeyPatch) -> Machine:
     """The state machine of the runs."""
     stand_in = Machine()
-    monkeypatch.setattr(machines, "run_and_wait", stand_in.run_and_wait)
-    monkeypatch.setattr(machines, "start_express", stand_in.start_express)
+    for name in ("run_and_wait", "start_express", "start_background", "stop_background"):
+        monkeypatch.setattr(machines, name, getattr(stand_in, name))
     return stand_in
 
 

@@ -53,6 +53,18 @@ NEEDED = {
     ("GET", "/runs/{run_id}/stream"): "runs:read",
     ("GET", "/runs/{run_id}"): "runs:read",
     ("GET", "/runs/{run_id}/events"): "runs:read",
+    ("POST", "/runs/{run_id}/cancel"): "runs:write",
+    ("GET", "/sessions"): "runs:read",
+    ("GET", "/sessions/{session_id}"): "runs:read",
+    ("DELETE", "/sessions/{session_id}"): "runs:write",
+    ("GET", "/sessions/{session_id}/messages"): "runs:read",
+    ("GET", "/executions"): "runs:read",
+    ("GET", "/executions/{execution_id}"): "runs:read",
+    ("POST", "/executions/{execution_id}/cancel"): "runs:write",
+    ("POST", "/runtime/{agent_id}/execute"): "runs:execute",
+    ("GET", "/runtime/executions"): "runs:read",
+    ("GET", "/runtime/executions/{execution_id}"): "runs:read",
+    ("POST", "/runtime/executions/{execution_id}/cancel"): "runs:write",
 }
 PUBLIC = {
     ("POST", "/auth/login"),

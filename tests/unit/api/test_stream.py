@@ -76,7 +76,7 @@ def test_a_frame_is_three_lines(api: Api, store: TenantStore, machine: Machine) 
     text = stream.request(api, "GET", f"/runs/{run_id}/stream?after=1").text
     first, second, rest = text.split("\n\n")
     assert first == 'id: 2\nevent: message.delta\ndata: {"content":"a\\r\\nb\u2028\\n\\nid: 7"}'
-    assert second.startswith("id: 3\nevent: error\ndata: {")
+    assert second.startswith("id: 3\nevent: cancelled\ndata: {")
     assert rest == ""
 
 

@@ -102,13 +102,16 @@ def test_whole_run(api: Api, machine: Machine, model: ScriptedModel, requests: R
     assert len(requests) == 11
 
 
-def test_session_costs_one_read_for_each_model_call(
+def test_session_costs_a_read_at_both_ends_and_one_for_each_model_call(
     api: Api, machine: Machine, model: ScriptedModel, requests: Requests
 ) -> None:
     agent_id = runs.agent(api, status="draft")
-    model.says("done")
+    model.says("done").says("done")
+    began = ["GetItem", "BatchGetItem", *WRITE]
     taken = requests.of(lambda: runs.start(api, agent_id=agent_id, session_id="s-1"))
-    assert taken == ["GetItem", *WRITE, "Query", "Query", *WRITE, "GetItem"]
+    assert taken == [*began, "Query", "GetItem", *WRITE, "GetItem"]
+    taken = requests.of(lambda: runs.start(api, agent_id=agent_id, session_id="s-1"))
+    assert taken == [*began, "Query", "Query", "GetItem", *WRITE, "GetItem"]
 
 
 def test_reading_runs(api: Api, machine: Machine, model: ScriptedModel, requests: Requests) -> None:
@@ -119,3 +122,22 @@ def test_reading_runs(api: Api, machine: Machine, model: ScriptedModel, requests
     assert requests.of(lambda: api.get(f"/runs/{run_id}?include=messages")) == ["GetItem", "Query"]
     assert requests.of(lambda: api.get(f"/runs/{run_id}/events")) == ["Query"]
     assert requests.of(lambda: api.get("/runs")) == ["Query"]
+    agent_id = api.get("/agents/support").json["id"]
+    assert requests.of(lambda: api.get(f"/runs?agent_id={agent_id}")) == ["Query", "BatchGetItem"]
+
+
+def test_sessions(api: Api, machine: Machine, model: ScriptedModel, requests: Requests) -> None:
+    runs.agent(api)
+    model.says("done")
+    runs.start(api, session_id="s-1")
+    assert requests.of(lambda: api.get("/sessions")) == ["Query", "BatchGetItem"]
+    assert requests.of(lambda: api.get("/sessions/s-1")) == ["BatchGetItem"]
+    assert requests.of(lambda: api.get("/sessions/s-1/messages")) == ["BatchGetItem", "Query"]
+    assert requests.of(lambda: api.delete("/sessions/s-1")) == ["BatchGetItem", *WRITE]
+
+
+def test_cancelling(api: Api, machine: Machine, requests: Requests) -> None:
+    runs.agent(api)
+    machine.waits = False
+    run_id = api.post("/runs", {"agent_id": "support", "input_message": "Hi"}).json["id"]
+    assert requests.of(lambda: api.post(f"/runs/{run_id}/cancel")) == ["GetItem", "Query", *WRITE]

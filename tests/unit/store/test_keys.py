@@ -29,7 +29,12 @@ def test_no_two_kinds_of_things_share_a_place() -> None:
         keys.deleted(keys.TOOLS, "1"),
         keys.use_of_tool("1", "1"),
         keys.log_batch("1", 1),
-        keys.turn("1", "1"),
+        keys.run_of_agent("1", "1"),
+        keys.waiting_run("1"),
+        keys.session("1"),
+        keys.session_entry("1"),
+        keys.run_of_session("1", "1"),
+        keys.turn("1", 1),
         keys.idempotency("1", "1"),
         keys.audit("1"),
         keys.usage("1"),
@@ -43,7 +48,7 @@ def test_no_two_kinds_of_things_share_a_place() -> None:
 
 def test_only_the_directory_lies_outside_all_tenants() -> None:
     """Every other function gives a key below a tenant, or the name of a partition there."""
-    given = {"first": 1, "version": 1}
+    given = {"first": 1, "number": 1, "version": 1}
     outside = []
     for make in makers():
         made = make(**{name: given.get(name, "x") for name in inspect.signature(make).parameters})
@@ -60,9 +65,21 @@ def test_texts_of_callers_stay_inside_their_own_partition(table: str, text: str)
     for place in (keys.agent("x"), keys.name(keys.AGENTS, "x"), keys.use_of_tool("x", "y")):
         other.write(Put(place, '"theirs"'))
     store.write(Put(keys.agent("mine"), '"mine"'))
-    for place in (keys.run(text), keys.turn(text, text), keys.log_batch(text, 1), keys.name(keys.TOOLS, text)):
+    for place in (
+        keys.run(text),
+        keys.turn(text, 1),
+        keys.session(text),
+        keys.log_batch(text, 1),
+        keys.name(keys.TOOLS, text),
+    ):
         assert store.get(place) is None
-    for partition in (keys.run_log(text), keys.session(text), keys.users_of_tool(text), keys.tool_stats(text)):
+    for partition in (
+        keys.run_log(text),
+        keys.turns(text),
+        keys.runs_of_session(text),
+        keys.users_of_tool(text),
+        keys.tool_stats(text),
+    ):
         assert store.query(partition, limit=None).items == []
 
 

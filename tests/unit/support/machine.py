@@ -6,6 +6,7 @@ The definition itself is tested in tests/integration. Here are its paths, its er
 import json
 from typing import Any
 
+from shared.errors import Unavailable
 from tests.unit.support.gateway import ROOT, load
 
 _STATES = json.loads((ROOT / "functions/agent_run/agent_run.asl.json").read_text())["States"]
@@ -39,16 +40,35 @@ class Machine:
 
     Attributes:
         invoked: the workers called, in order.
+        pointers, background: the runs whose EXPRESS or STANDARD machine was started.
+        stopped: the runs in the background whose machine was stopped.
         waits: False answers before the run has ended, as after `SYNC_WAIT_SECONDS`.
+        broken: no machine can be started.
     """
 
     def __init__(self) -> None:
         self.invoked: list[str] = []
         self.pointers: list[dict[str, str]] = []
+        self.background: list[dict[str, str]] = []
+        self.stopped: list[str] = []
         self.waits = True
+        self.broken = False
+
+    def start_background(self, pointer: dict[str, str]) -> None:
+        """Stands in for `shared.clients.machines.start_background`: whoever comes second changes nothing."""
+        if self.broken:
+            raise Unavailable("The run could not be started; try again.")
+        if pointer not in self.background:
+            self.background.append(pointer)
+
+    def stop_background(self, run_id: str) -> None:
+        """Stands in for `shared.clients.machines.stop_background`."""
+        self.stopped.append(run_id)
 
     def run_and_wait(self, pointer: dict[str, str]) -> bool:
         """Stands in for `shared.clients.machines.run_and_wait`."""
+        if self.broken:
+            raise Unavailable("The run could not be started; try again.")
         self.pointers.append(pointer)
         if not self.waits:
             return False

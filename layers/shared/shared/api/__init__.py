@@ -9,11 +9,13 @@ from shared.api.answers import (
     next_page,
     replaced,
     shown_once,
+    started,
+    wants_no_wait,
 )
 from shared.api.basic import BasicClient, XApiKey, basic_client
 from shared.api.caller import Caller, Visitor, allowed, authenticated, check, public
 from shared.api.edge import edge
-from shared.api.paging import IfMatch, Paging
+from shared.api.paging import IfMatch, Paging, Prefer
 from shared.api.places import MOUNT, address, base_path
 
 __all__ = [
@@ -22,6 +24,7 @@ __all__ = [
     "Caller",
     "IfMatch",
     "Paging",
+    "Prefer",
     "Visitor",
     "XApiKey",
     "accepted",
@@ -40,4 +43,6 @@ __all__ = [
     "public",
     "replaced",
     "shown_once",
+    "started",
+    "wants_no_wait",
 ]

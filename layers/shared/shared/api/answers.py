@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 from aws_lambda_powertools.event_handler import Request, Response, content_types
 
 from shared.api.paging import PagingQuery, cut, filled, window
+from shared.domain.run_records import Run
 from shared.errors import BadRequest
 from shared.store.table import Item, Page
 
@@ -43,6 +44,22 @@ def accepted(body: T, location: str) -> Response[T]:
     """202: it goes on; `location` is where to look."""
     headers: dict[str, str | list[str]] = {"Location": location}
     return Response(status_code=202, content_type=content_types.APPLICATION_JSON, body=body, headers=headers)
+
+
+def started(run: Run, prefer: str | None = None) -> Response[Run]:
+    """The answer to whoever starts a run: 201 if it has ended, 202 if it goes on or waits for its turn."""
+    location = f"/runs/{run.id}"
+    if not wants_no_wait(prefer):
+        return created(run, location) if run.ended else accepted(run, location)
+    answer = accepted(run, location)
+    answer.headers["Preference-Applied"] = "respond-async"
+    return answer
+
+
+def wants_no_wait(prefer: str | None) -> bool:
+    """Whether a `Prefer` header asks for an answer at once (RFC 7240, section 4.1)."""
+    wishes = (prefer or "").lower().split(",")
+    return any(wish.partition(";")[0].strip() == "respond-async" for wish in wishes)
 
 
 def empty() -> Response[None]:

@@ -43,6 +43,13 @@ def stepfunctions() -> "SFNClient":
 
 
 @cache
+def stepfunctions_control() -> "SFNClient":
+    """Step Functions for what answers at once and may be repeated: an execution's name makes its start idempotent."""
+    retries: Any = {"mode": "standard", "total_max_attempts": 3}
+    return boto3.client("stepfunctions", config=_config(connect_timeout=2, read_timeout=5, retries=retries))
+
+
+@cache
 def secretsmanager() -> "SecretsManagerClient":
     """Secrets Manager."""
     return boto3.client("secretsmanager", config=_config(connect_timeout=2, read_timeout=5))

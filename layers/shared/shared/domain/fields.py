@@ -1,6 +1,7 @@
 """Field types and limits that several models share."""
 
 import unicodedata
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -45,6 +46,12 @@ def json_size(limit: int) -> AfterValidator:
     return AfterValidator(check)
 
 
+def _in_utc(moment: datetime) -> datetime:
+    if not 1970 <= moment.year <= 9000:
+        raise ValueError("must lie between the years 1970 and 9000")
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
 # The limit comes twice: a text can grow when it is normalized.
 Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_clean_name), Field(max_length=200)]
 """1 to 200 printable characters, without blanks around them."""
@@ -55,5 +62,8 @@ Prompt = Annotated[str, Field(max_length=32_000)]
 InputMessage = Annotated[str, Field(min_length=1, max_length=100_000), json_size(100_002)]  # with its quotes
 Tags = Annotated[list[Label], Field(max_length=20)]
 SessionId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+Moment = Annotated[datetime, AfterValidator(_in_utc)]
+"""ISO 8601; UTC if it names no zone."""
+
 SmallObject = Annotated[dict[str, Any], json_size(4_096)]
 JsonSchema = Annotated[dict[str, Any], json_size(16_384)]

@@ -62,6 +62,13 @@ class Terms(Protocol):
     def secrets_ref(self) -> str | None: ...
 
 
+class PlannedHistory(BaseModel):
+    """The turns of the session that came before the run."""
+
+    uid: str
+    turns: int
+
+
 class Plan(BaseModel):
     """Everything that the workers of a run need to know."""
 
@@ -71,7 +78,7 @@ class Plan(BaseModel):
     tools: list[PlannedTool]
     limits: RunLimits
     deadline_at: str
-    continues_session: bool
+    history: PlannedHistory | None = None
     stream: bool = False
 
     def tool_for(self, function_name: str) -> PlannedTool | None:
@@ -86,7 +93,6 @@ def make(
     *,
     limits: RunLimits,
     deadline_at: str,
-    continues_session: bool,
     may_write: bool,
     stream: bool = False,
 ) -> Plan:
@@ -109,7 +115,6 @@ def make(
         tools=planned,
         limits=limits,
         deadline_at=deadline_at,
-        continues_session=continues_session,
         stream=stream,
     )
 

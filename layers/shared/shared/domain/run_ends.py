@@ -1,18 +1,21 @@
 """The end of a run: exactly one, whoever writes it."""
 
 import json
+import random
+import time
 from typing import Any
 
 from shared import clock
-from shared.domain import conversation
+from shared.domain import conversation, session_heads
 from shared.domain.run_records import Run, Status, ToolCalled, overdue, stored
-from shared.errors import ConditionFailed, RunError
+from shared.errors import ConditionFailed, RunError, TableBusy
 from shared.store import keys, run_log
 from shared.store.run_log import Event, Log
-from shared.store.table import Change, Put, TenantStore, Write
+from shared.store.table import Change, TenantStore, Write
 
 MAX_TEXT_BYTES = 100_000
-_FINISH_ATTEMPTS = 8
+_FINISH_ATTEMPTS = 40
+_LOG, _RECORD = 0, 1
 
 
 def finish(
@@ -25,8 +28,8 @@ def finish(
     error: str | None = None,
     last: tuple[tuple[str, dict[str, Any]], ...] = (),
     log: Log | None = None,
-) -> None:
-    """End a run, once: the terminal event, the record and the session's turn in 1 transaction.
+) -> Run | None:
+    """End a run, once: the terminal event, the record, and the session's turn and lock in 1 transaction.
 
     Whoever comes second finds the run ended and changes nothing.
 
@@ -34,35 +37,44 @@ def finish(
         last: events that belong before the terminal one, and behind nothing but `log`.
         log: the log as the caller saw it; read anew if others wrote meanwhile.
 
+    Returns:
+        The run as this call ended it, which is `timed_out` if its time was over; None if it had ended, or not begun.
+
     Raises:
         ConditionFailed: others wrote behind `log`, so that `last` has no place any more.
     """
-    for _ in range(_FINISH_ATTEMPTS):
+    in_session = False
+    for attempt in range(_FINISH_ATTEMPTS):
         log = log or run_log.read(store, run_id)
         seen = conversation.replay([*log.events, *(Event(0, name, data, "") for name, data in last)])
         if not log.events or seen.end is not None:
-            return
+            return None
         run = Run.model_validate_json(log.heads["run"])
-        if overdue(run) and status == "succeeded":
+        if overdue(run) and status in {"succeeded", "cancelled"}:
             # Readers have seen it timed out already; a late success would be a second end.
             status, stop_reason, output, last = "timed_out", "max_seconds", None, ()
             error = "The run did not end within its limit."
         ended = _ended(run, seen, status, stop_reason, output, error)
+        in_session = in_session or run.session_id != run.id
         writes: list[Write] = [
-            run_log.append(run_id, log.tail, [*last, _terminal(ended)]),
-            Change(keys.run(run_id), doc=stored(ended), when=1),
+            run_log.append(run_id, log.tail, [*last, terminal(ended)]),
+            # A run without a session of its own has version 1 until another run joins it in one (`session_queue`).
+            Change(keys.run(run_id), doc=stored(ended), when=None if in_session else 1),
         ]
-        if status == "succeeded" and run.kind == "llm":
-            turn = {"input_message": run.input_message, "output_message": output or "", "run_id": run_id}
-            writes.append(Put(keys.turn(run.session_id, run_id), json.dumps(turn, ensure_ascii=False), when=None))
         try:
-            store.write(*writes)
-        except ConditionFailed:
-            if last:
-                raise
-            log = None
-            continue
-        return
+            store.write(*writes, *(session_heads.leave(store, ended) if in_session else ()))
+        except ConditionFailed as refused:
+            if _LOG in refused.failed:
+                if last:
+                    raise
+                log = None
+            # Else the log stands, and the session has changed: it is read anew.
+            in_session = in_session or _RECORD in refused.failed
+            time.sleep(random.uniform(0, 0.002 * min(attempt + 1, 10)))
+        except TableBusy:
+            time.sleep(random.uniform(0, 0.02 * min(attempt + 1, 10)))
+        else:
+            return ended
     raise RunError("The end of the run could not be written.")
 
 
@@ -103,7 +115,8 @@ def _ended(
     )
 
 
-def _terminal(run: Run) -> tuple[str, dict[str, Any]]:
+def terminal(run: Run) -> tuple[str, dict[str, Any]]:
+    """The last event of a run that has ended."""
     if run.status == "succeeded":
         tokens = {
             "prompt_tokens": run.prompt_tokens,
@@ -111,4 +124,6 @@ def _terminal(run: Run) -> tuple[str, dict[str, Any]]:
             "total_tokens": run.total_tokens,
         }
         return "result", {"output": run.output_message, "tokens": tokens}
+    if run.status == "cancelled":
+        return "cancelled", {"status": run.status, "stop_reason": run.stop_reason}
     return "error", {"error": run.error_message, "status": run.status, "stop_reason": run.stop_reason}

@@ -11,6 +11,7 @@ from shared.store.table import Item
 
 Status = Literal["queued", "running", "waiting", "succeeded", "failed", "cancelled", "timed_out"]
 _GRACE_SECONDS = 10
+_HIDDEN = ("deadline_at", "agent_version_id", "background")
 
 
 class ToolCalled(Record):
@@ -33,6 +34,7 @@ class Run(Record):
     tenant_id: str
     agent_id: str | None = None
     agent_version: int | None = None
+    model: str | None = None
     session_id: str
     trace_id: str
     kind: Literal["llm", "tool"] = "llm"
@@ -54,6 +56,8 @@ class Run(Record):
     finished_at: str | None = None
     updated_at: str
     deadline_at: Annotated[str, Field(exclude=True)] = ""
+    agent_version_id: Annotated[str | None, Field(exclude=True)] = None
+    background: Annotated[bool, Field(exclude=True)] = False
     user_id: str
 
     @property
@@ -73,7 +77,7 @@ class RunEvent(Record):
 def stored(run: Run) -> str:
     """The run as the table keeps it, with what the API does not show."""
     return json.dumps(
-        run.model_dump(exclude={"messages"}) | {"deadline_at": run.deadline_at},
+        run.model_dump(exclude={"messages"}) | {name: getattr(run, name) for name in _HIDDEN},
         ensure_ascii=False,
         separators=(",", ":"),
     )
@@ -99,5 +103,19 @@ def of_item(item: Item) -> Run:
 
 
 def overdue(run: Run) -> bool:
-    """Whether a run that has no end is past its deadline, and the time that its workers had to say so."""
-    return clock.in_seconds(-_GRACE_SECONDS) > run.deadline_at
+    """Whether a run that has no end is past its deadline, and the time that its workers had to say so.
+
+    One that waits in a queue has no deadline yet.
+    """
+    return run.status != "queued" and clock.in_seconds(-_GRACE_SECONDS) > run.deadline_at
+
+
+def start_event(run: Run) -> tuple[str, dict[str, Any]]:
+    """The first event of every run's log."""
+    return "start", {
+        "run_id": run.id,
+        "trace_id": run.trace_id,
+        "agent_id": run.agent_id,
+        "agent_version": run.agent_version,
+        "session_id": run.session_id,
+    }

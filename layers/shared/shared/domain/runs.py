@@ -1,24 +1,39 @@
-"""Runs: an agent working on one input. Begun here; ended in `run_ends`."""
+"""Runs: an agent working on one input. Begun and cancelled here; ended in `run_ends`."""
 
 import json
-from collections.abc import Sequence
-from typing import Annotated, Any, Protocol
+import random
+import time
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, Literal, Protocol, TypeVar
 
 from pydantic import Field
 
 from shared import clock
 from shared.clients import machines
-from shared.domain import agents, conversation, plans, run_ends
+from shared.domain import agents, conversation, plans, run_ends, session_heads, session_queue
 from shared.domain.fields import InputMessage, Model, SessionId, SmallObject
 from shared.domain.plans import Plan, RunLimits
-from shared.domain.run_records import Run, RunEvent, read, stored
+from shared.domain.run_records import Run, RunEvent, read, start_event, stored
 from shared.domain.scopes import holds
-from shared.errors import ConditionFailed, Forbidden, NotFound, RunCancelled, Unprocessable
-from shared.store import keys, run_log
-from shared.store.ids import new_id
+from shared.domain.session_queue import Entry
+from shared.errors import (
+    ConditionFailed,
+    Conflict,
+    Forbidden,
+    NotFound,
+    RunCancelled,
+    TableBusy,
+    Unavailable,
+    Unprocessable,
+)
+from shared.store import ids, keys, run_log
 from shared.store.run_log import Log
-from shared.store.table import Page, Put, TenantStore
+from shared.store.table import Put, TenantStore, Write
 
+T = TypeVar("T")
+
+MAX_SYNC_SECONDS = 290
+_ATTEMPTS = 40
 _HISTORY_TURNS = 20
 _HISTORY_CHARACTERS = 64_000
 # Events that a run begins with, by its kind.
@@ -30,15 +45,21 @@ class LimitsInput(Model):
 
     max_steps: Annotated[int, Field(ge=1, le=50)] = 20
     max_tokens: Annotated[int, Field(ge=1, le=2_000_000)] = 200_000
-    max_seconds: Annotated[int, Field(ge=1, le=290)] = 120
+    max_seconds: Annotated[
+        int, Field(ge=1, le=3600, description="At most 290, unless the request prefers `respond-async`.")
+    ] = 120
 
 
 class RunCreate(Model):
-    """A task for an agent. The session, if named, carries the conversation on; it is made if it does not exist."""
+    """A task for an agent. The session, if named, carries the conversation on; it is made if it does not exist.
+
+    A session has one run at work at a time. `on_conflict` says what becomes of a second: `reject` (409) or `enqueue`.
+    """
 
     agent_id: Annotated[str, Field(min_length=1, max_length=200)]
     input_message: InputMessage
     session_id: SessionId | None = None
+    on_conflict: Literal["reject", "enqueue"] = "reject"
     limits: LimitsInput = LimitsInput()
     metadata: SmallObject = {}
 
@@ -59,80 +80,111 @@ class Starter(Protocol):
     def trace_id(self) -> str: ...
 
 
-def start(store: TenantStore, draft: RunCreate, starter: Starter) -> tuple[Run, bool]:
-    """Run an agent and wait for it, at most `SYNC_WAIT_SECONDS`.
+def start(store: TenantStore, draft: RunCreate, starter: Starter, *, background: bool = False) -> Run:
+    """Run an agent and wait for it, at most `SYNC_WAIT_SECONDS`; not at all in the background.
 
     Returns:
-        The run, and whether it has ended. One that has not goes on.
+        The run. One that has not ended goes on; one that is `queued` begins when it is its turn.
 
     Raises:
-        NotFound, Forbidden, Unprocessable: see `begin`.
-        Unavailable: the machine could not be started.
+        NotFound, Forbidden, Conflict, Unprocessable: see `begin`.
+        Unavailable: the machine could not be started; see `_launch`.
     """
-    return carry_out(store, *begin(store, draft, starter))
+    return carry_out(store, *begin(store, draft, starter, background=background))
 
 
-def carry_out(store: TenantStore, run: Run, new: bool) -> tuple[Run, bool]:
-    """Start the machine of a run that has begun and wait for it; what `start` does after `begin`."""
-    if not new and (run.ended or run_log.read(store, run.id).tail > _BEGUN_WITH[run.kind]):
-        # The first try of this idempotent request began the run, and if its log has grown, the machine too.
-        return run, run.ended
-    ended = machines.run_and_wait({"tenant_id": store.tenant_id, "run_id": run.id})
+def carry_out(store: TenantStore, run: Run, new: bool) -> Run:
+    """Start the machine of a run that has begun, and wait for it if it is not one of the background."""
+    if run.ended or run.status == "queued":
+        return run
+    if run.background:
+        _launch(store, run, machines.start_background)
+        return run
+    if not new and _moved(store, run):
+        return run
+    ended = _launch(store, run, machines.run_and_wait)
     seen = get(store, run.id)
     if ended and not seen.ended:
         # The machine is over and nobody marked the run: not even the worker whose work that is came through.
         run_ends.finish(store, run.id, "failed", stop_reason="error", error="The run was ended by the platform.")
         seen = get(store, run.id)
-    return seen, seen.ended
+    return seen
 
 
 def start_streamed(store: TenantStore, draft: RunCreate, starter: Starter) -> Run:
     """Run an agent without waiting for it: whoever wants to see what it does follows its log.
 
     Raises:
-        NotFound, Forbidden, Unprocessable: see `begin`.
-        Unavailable: the machine could not be started.
+        NotFound, Forbidden, Conflict, Unprocessable: see `begin`.
+        Unavailable: the machine could not be started; see `_launch`.
     """
     run, new = begin(store, draft, starter, stream=True)
-    if new or not (run.ended or run_log.read(store, run.id).tail > 1):
+    if not run.ended and run.status != "queued" and (new or not _moved(store, run)):
         # A second machine for one run does no harm: whatever it finds done in the log, it does not do again.
-        machines.start_express({"tenant_id": store.tenant_id, "run_id": run.id})
+        _launch(store, run, machines.start_express)
     return run
 
 
-def begin(store: TenantStore, draft: RunCreate, starter: Starter, *, stream: bool = False) -> tuple[Run, bool]:
+def _moved(store: TenantStore, run: Run) -> bool:
+    """Whether the log of a run that an earlier try of its request began has grown: then its machine was started."""
+    return run_log.read(store, run.id).tail > _BEGUN_WITH[run.kind]
+
+
+def _launch(store: TenantStore, run: Run, launch: Callable[[dict[str, str]], T]) -> T:
+    """Start a run's machine. If that fails, the next try of the request starts it; without one the run ends."""
+    try:
+        return launch({"tenant_id": store.tenant_id, "run_id": run.id})
+    except Unavailable:
+        if store.repeatable:
+            raise
+        run_ends.finish(store, run.id, "failed", stop_reason="error", error="The run could not be started.")
+        raise
+
+
+def begin(
+    store: TenantStore, draft: RunCreate, starter: Starter, *, stream: bool = False, background: bool = False
+) -> tuple[Run, bool]:
     """Write the run and the first event of its log; 1 transaction. No machine is started.
 
     Args:
         stream: the model's answers become events piece by piece.
 
     Returns:
-        The run, and whether it is new: the first try of an idempotent request may have begun it.
+        The run, and whether it is new: the first try of an idempotent request may have begun it. One that is `queued`
+        has no log yet, and needs no machine: its session starts it.
 
     Raises:
         NotFound: no such agent.
-        Conflict: the agent is archived.
+        Conflict: the agent is archived, or the session is busy.
         Forbidden: a draft, and the caller may not edit agents.
-        Unprocessable: the agent and its tools are larger than a run can carry.
+        Unprocessable: the agent and its tools are larger than a run can carry, or the limits than a run may have.
     """
+    if draft.limits.max_seconds > MAX_SYNC_SECONDS and not background:
+        problem = {"loc": ["body", "limits", "max_seconds"], "msg": "too long to wait for", "type": "less_than_equal"}
+        detail = f"A run of more than {MAX_SYNC_SECONDS} seconds needs the header Prefer: respond-async."
+        raise Unprocessable(detail, errors=[problem])
     agent, bound, known = agents.to_run(store, draft.agent_id)
     if agent.status == "draft" and not holds(starter.scopes, "agents:write"):
         raise Forbidden("A draft agent can be run by its editors only.", code="agent_is_draft")
+    run_id = store.new_id()
     moment = clock.now()
     run = Run(
-        id=store.new_id(),
+        id=run_id,
         tenant_id=store.tenant_id,
         agent_id=agent.id,
         agent_version=agent.version,
-        session_id=draft.session_id or new_id(),
+        agent_version_id=agent.current_version_id if agent.status == "published" else None,
+        model=agent.model,
+        session_id=draft.session_id or run_id,
         trace_id=starter.trace_id,
         status="running",
         input_message=draft.input_message,
         metadata=draft.metadata,
-        created_at=moment,
+        created_at=clock.iso(ids.made_at(run_id)),
         started_at=moment,
         updated_at=moment,
         deadline_at=clock.in_seconds(draft.limits.max_seconds),
+        background=background,
         user_id=starter.user_id,
     )
     plan = plans.make(
@@ -141,46 +193,99 @@ def begin(store: TenantStore, draft: RunCreate, starter: Starter, *, stream: boo
         known,
         limits=RunLimits(**draft.limits.model_dump()),
         deadline_at=run.deadline_at,
-        continues_session=draft.session_id is not None,
         may_write=holds(starter.scopes, "tools:write"),
         stream=stream,
     )
-    return record(store, run, plan)
+    return record(store, run, plan, enqueue=draft.on_conflict == "enqueue")
 
 
 def record(
-    store: TenantStore, run: Run, plan: Plan, first: Sequence[tuple[str, dict[str, Any]]] = ()
+    store: TenantStore,
+    run: Run,
+    plan: Plan,
+    first: Sequence[tuple[str, dict[str, Any]]] = (),
+    *,
+    enqueue: bool = False,
 ) -> tuple[Run, bool]:
-    """Write the run and the first events of its log; 1 transaction.
+    """Write the run and the first events of its log, into its session if it has one; 1 transaction.
 
     Args:
         first: events behind `start`.
+        enqueue: if its session is busy, it may wait.
 
     Returns:
         The run, and whether it is new.
 
     Raises:
+        Conflict: its session is busy.
         Unprocessable: the plan is larger than a run can carry.
     """
-    planned = plan.model_dump_json()
-    if len(planned.encode()) > plans.MAX_BYTES:
+    if len(plan.model_dump_json().encode()) > plans.MAX_BYTES:
         raise Unprocessable(
             "The agent's instructions and tools are larger than a run can carry.", code="plan_too_large"
         )
-    begun = {
-        "run_id": run.id,
-        "trace_id": run.trace_id,
-        "agent_id": run.agent_id,
-        "agent_version": run.agent_version,
-        "session_id": run.session_id,
-    }
-    heads = {"plan": planned, "run": stored(run)}
-    log = run_log.append(run.id, 0, [("start", begun), *first], heads=heads)
-    try:
-        store.write(Put(keys.run(run.id), heads["run"]), log)
-    except ConditionFailed:
-        return get(store, run.id), False
-    return run, True
+    for attempt in range(_ATTEMPTS):
+        try:
+            entry = session_queue.enter(store, run, enqueue=enqueue) if run.session_id != run.id else None
+        except Conflict:
+            # Busy with this very run, perhaps: the first try of this request began it.
+            if store.get(keys.run(run.id)) is None:
+                raise
+            return get(store, run.id), False
+        entered, writes = _entered(run, plan, first, entry)
+        try:
+            store.write(*writes)
+        except ConditionFailed as refused:
+            if {0, 1} & set(refused.failed):
+                return get(store, run.id), False
+        except TableBusy:
+            if entry is None:
+                raise
+        else:
+            return entered, True
+        # Others came into the session, or left it, meanwhile.
+        time.sleep(random.uniform(0, 0.002 * min(attempt + 1, 10)))
+    raise TableBusy("too many runs come into the session at once")
+
+
+def _entered(
+    run: Run, plan: Plan, first: Sequence[tuple[str, dict[str, Any]]], entry: Entry | None
+) -> tuple[Run, list[Write]]:
+    """The run as it begins or waits, and what is to be written; the first two are its own."""
+    more = [*(entry.writes if entry else ())]
+    if run.agent_id:
+        more.append(Put(keys.run_of_agent(run.agent_id, run.id), "{}"))
+    if entry and entry.waits:
+        run = run.model_copy(update={"status": "queued", "started_at": None, "deadline_at": "", "background": True})
+        return run, [
+            Put(keys.run(run.id), stored(run)),
+            Put(keys.waiting_run(run.id), plan.model_dump_json(), parts={}),
+            *more,
+        ]
+    plan = plan.model_copy(update={"history": entry.history if entry else None})
+    heads = {"plan": plan.model_dump_json(), "run": stored(run)}
+    return run, [
+        Put(keys.run(run.id), heads["run"]),
+        run_log.append(run.id, 0, [start_event(run), *first], heads=heads),
+        *more,
+    ]
+
+
+def cancel(store: TenantStore, run_id: str) -> Run:
+    """End a run: no model or tool call starts after it (docs/decisions/0011).
+
+    Raises:
+        NotFound: no such run in this tenant.
+        Conflict: it has ended.
+    """
+    run = get(store, run_id)
+    ended = session_queue.withdraw(store, run) if run.status == "queued" else None
+    ended = ended or run_ends.finish(store, run_id, "cancelled", stop_reason="cancelled")
+    if ended is None or ended.status != "cancelled":
+        raise Conflict("The run has ended already.", code="run_ended")
+    if ended.background and ended.started_at:
+        machines.stop_background(run_id)
+    return ended
 
 
 def get(store: TenantStore, run_id: str, *, with_messages: bool = False) -> Run:
@@ -193,22 +298,29 @@ def get(store: TenantStore, run_id: str, *, with_messages: bool = False) -> Run:
     if item is None:
         raise NotFound("No such run.")
     run = read(item.doc)
-    if run.ended and item.version == 1:
-        run_ends.finish(store, run.id, "timed_out", stop_reason="max_seconds", error=run.error_message)
+    if _needs_settling(store, run):
         item = store.get(keys.run(run_id)) or item
         run = read(item.doc)
     if with_messages:
         log = run_log.read(store, run_id)
+        if not log.events:
+            return run.model_copy(update={"messages": [{"role": "user", "content": run.input_message}]})
         plan = Plan.model_validate_json(log.heads["plan"])
         seen = conversation.replay(log.events)
-        messages = conversation.messages(plan, history(store, run, plan), run.input_message, seen)
+        messages = conversation.messages(plan, history(store, plan), run.input_message, seen)
         run = run.model_copy(update={"messages": messages})
     return run
 
 
-def page(store: TenantStore, limit: int, after: str | None) -> Page:
-    """A page of runs, newest first; 1 request."""
-    return store.query(keys.RUNS, limit=limit, after=after, newest_first=True)
+def _needs_settling(store: TenantStore, run: Run) -> bool:
+    """Write down the end that nobody wrote, call the run that nobody called. Whether there was something to do."""
+    if run.ended and run.finished_at == run.deadline_at:
+        run_ends.finish(store, run.id, "timed_out", stop_reason="max_seconds", error=run.error_message)
+        return True
+    if run.status != "queued":
+        return False
+    found = session_heads.find(store, run.session_id)
+    return found is not None and session_queue.settle(store, found[0])
 
 
 def events(store: TenantStore, run_id: str, after: int, limit: int) -> list[RunEvent]:
@@ -223,16 +335,18 @@ def events(store: TenantStore, run_id: str, after: int, limit: int) -> list[RunE
     return [RunEvent(id=event.id, event=event.event, data=event.data, created_at=event.created_at) for event in found]
 
 
-def history(store: TenantStore, run: Run, plan: Plan) -> list[tuple[str, str]]:
+def history(store: TenantStore, plan: Plan) -> list[tuple[str, str]]:
     """Question and answer of the session's earlier runs, oldest first; 1 request, none for a new session.
 
     The newest 20 turns, as far as they fit 64,000 characters.
     """
-    if not plan.continues_session:
+    if plan.history is None:
         return []
+    uid, count = plan.history.uid, plan.history.turns
     turns: list[tuple[str, str]] = []
     room = _HISTORY_CHARACTERS
-    for item in store.query(keys.session(run.session_id), limit=_HISTORY_TURNS, after=run.id, newest_first=True).items:
+    behind = keys.turn(uid, count + 1).sort
+    for item in store.query(keys.turns(uid), limit=_HISTORY_TURNS, after=behind, newest_first=True).items:
         turn = json.loads(item.doc)
         room -= len(turn["input_message"]) + len(turn["output_message"])
         if room < 0:

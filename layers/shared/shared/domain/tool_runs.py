@@ -18,6 +18,7 @@ from shared.domain.plans import Plan, RunLimits
 from shared.domain.run_records import Run
 from shared.domain.runs import Starter
 from shared.errors import Conflict
+from shared.store import ids
 from shared.store.table import TenantStore
 
 TOOL_CALL_ID = "call_1"
@@ -41,21 +42,29 @@ class ToolExecute(Model):
 
 
 def start(
-    store: TenantStore, tool_ref: str, draft: ToolExecute, starter: Starter, *, test: bool = False
-) -> tuple[Run, bool]:
-    """Call a tool and wait for it, at most `SYNC_WAIT_SECONDS`.
+    store: TenantStore,
+    tool_ref: str,
+    draft: ToolExecute,
+    starter: Starter,
+    *,
+    test: bool = False,
+    background: bool = False,
+) -> Run:
+    """Call a tool and wait for it, at most `SYNC_WAIT_SECONDS`; not at all in the background.
 
     Returns:
-        The run, and whether it has ended. One that has not goes on.
+        The run. One that has not ended goes on.
 
     Raises:
         NotFound, Conflict: see `begin`.
         Unavailable: the machine could not be started.
     """
-    return runs.carry_out(store, *begin(store, tool_ref, draft, starter, test=test))
+    return runs.carry_out(store, *begin(store, tool_ref, draft, starter, test=test, background=background))
 
 
-def begin(store: TenantStore, tool_ref: str, draft: ToolExecute, starter: Starter, *, test: bool) -> tuple[Run, bool]:
+def begin(
+    store: TenantStore, tool_ref: str, draft: ToolExecute, starter: Starter, *, test: bool, background: bool
+) -> tuple[Run, bool]:
     """Write the run, and the first events of its log with the call in them; 1 transaction. No machine is started.
 
     Returns:
@@ -81,10 +90,11 @@ def begin(store: TenantStore, tool_ref: str, draft: ToolExecute, starter: Starte
         status="running",
         input_message=arguments,
         metadata={},
-        created_at=moment,
+        created_at=clock.iso(ids.made_at(run_id)),
         started_at=moment,
         updated_at=moment,
         deadline_at=clock.in_seconds(seconds),
+        background=background,
         user_id=starter.user_id,
     )
     function_name = plans.function_name(tool.name, set())
@@ -95,7 +105,6 @@ def begin(store: TenantStore, tool_ref: str, draft: ToolExecute, starter: Starte
         tools=[plans.plan_tool(tool, draft, function_name, may_write=True)],
         limits=RunLimits(max_steps=1, max_tokens=0, max_seconds=seconds),
         deadline_at=run.deadline_at,
-        continues_session=False,
     )
     call = {"id": TOOL_CALL_ID, "name": tool.name, "function_name": function_name, "arguments": arguments}
     asked = {"step": 1, "content": None, "tool_calls": [call]}

@@ -1,6 +1,7 @@
 """One turn of a run: ask the model, write down what it says. Safe to repeat at any point."""
 
 import re
+import time
 from dataclasses import dataclass
 from itertools import count
 from typing import Any, Literal
@@ -16,6 +17,7 @@ from shared.store.run_log import Log
 from shared.store.table import TenantStore
 
 _MODEL_TIMEOUT_SECONDS = 110.0
+_FRESH_SECONDS = 0.5
 _CALL_ID = re.compile(r"[A-Za-z0-9_.:-]{1,100}")
 
 
@@ -39,6 +41,7 @@ def take(store: TenantStore, run_id: str) -> Next:
         RunCancelled: there is no such run.
     """
     log, run, plan = runs.open_log(store, run_id)
+    read_at = time.monotonic()
     seen = conversation.replay(log.events)
     if seen.end is not None:
         return Next("done", [])
@@ -49,10 +52,13 @@ def take(store: TenantStore, run_id: str) -> Next:
         return Next("done", [])
     seconds = _check_limits(plan, seen)
     provider, model = models.split(plan.model)
+    messages = conversation.messages(plan, runs.history(store, plan), run.input_message, seen)
+    if time.monotonic() - read_at > _FRESH_SECONDS and _is_over(store, run_id):
+        return Next("done", [])
     reply = llm.chat(
         provider,
         model,
-        conversation.messages(plan, runs.history(store, run, plan), run.input_message, seen),
+        messages,
         tools=[_function(tool) for tool in plan.tools],
         params=plan.llm_params,
         timeout_s=min(_MODEL_TIMEOUT_SECONDS, seconds),
@@ -82,6 +88,11 @@ def _end_tool_run(store: TenantStore, run_id: str, log: Log, seen: Conversation)
     (failed,) = (event.data for event in log.events if event.event == "tool.error")
     error = f"{failed['code']}: {failed['error']}"
     run_ends.finish(store, run_id, "failed", stop_reason="tool_error", error=error, log=log)
+
+
+def _is_over(store: TenantStore, run_id: str) -> bool:
+    """Whether the run was ended since its log was read: what was read long ago is no leave to spend."""
+    return conversation.replay(run_log.read(store, run_id).events).end is not None
 
 
 def _tools(ids: list[str]) -> Next:

@@ -5,8 +5,9 @@ import re
 import threading
 import time
 import uuid
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _lock = threading.Lock()
 _last = 0
 
@@ -33,7 +34,7 @@ def made_at(an_id: str) -> datetime:
 
 def first_at(moment: datetime) -> str:
     """Where ids made at that time begin: a bound for the sort keys of a list."""
-    milliseconds = round(moment.timestamp() * 1000)
+    milliseconds = (moment - _EPOCH) // timedelta(milliseconds=1)
     return str(uuid.UUID(int=max(0, min(milliseconds, 2**48 - 1)) << 80))
 
 

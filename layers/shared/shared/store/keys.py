@@ -25,6 +25,8 @@ AGENTS = "AGENT"
 TOOLS = "TOOL"
 API_KEYS = "API_KEY"
 RUNS = "RUN"
+SESSIONS = "SESSION_LIST"
+"""The sessions in the order in which they began."""
 AUDIT = "AUDIT"
 USAGE = "USAGE"
 TENANTS = "TENANT"
@@ -121,13 +123,45 @@ def log_batch(run_id: str, first: int) -> Key:
     return Key(run_log(run_id), f"EVENT#{first:06d}")
 
 
-def session(session_id: str) -> str:
-    """The partition of a session's turns, sorted by run id and so by time."""
-    return f"SESSION#{session_id}"
+def runs_of_agent(agent_id: str) -> str:
+    """The partition that lists an agent's runs."""
+    return f"AGENT#{agent_id}#RUN"
 
 
-def turn(session_id: str, run_id: str) -> Key:
-    return Key(session(session_id), run_id)
+def run_of_agent(agent_id: str, run_id: str) -> Key:
+    return Key(runs_of_agent(agent_id), run_id)
+
+
+def waiting_run(run_id: str) -> Key:
+    """The plan of a run that waits in its session's queue."""
+    return Key("WAITING", run_id)
+
+
+def session(session_id: str) -> Key:
+    """The head of a session: its lock and its queue."""
+    return Key("SESSION", session_id)
+
+
+def session_entry(uid: str) -> Key:
+    return Key(SESSIONS, uid)
+
+
+def runs_of_session(session_id: str) -> str:
+    """The partition that lists a session's runs."""
+    return f"SESSION#{session_id}#RUN"
+
+
+def run_of_session(session_id: str, run_id: str) -> Key:
+    return Key(runs_of_session(session_id), run_id)
+
+
+def turns(uid: str) -> str:
+    """The partition of a session's turns, by number. A session that was deleted and made again has another `uid`."""
+    return f"TURNS#{uid}"
+
+
+def turn(uid: str, number: int) -> Key:
+    return Key(turns(uid), f"{number:08d}")
 
 
 def audit(record_id: str) -> Key:

@@ -150,6 +150,9 @@ class TenantStore:
             its first try, so that its effect cannot happen twice.
         by: the stamp of the request whose writes these are. The first item that each `write` leaves carries it, and
             the reader of the table's stream makes the audit record of it.
+
+    Attributes:
+        repeatable: whether the request may come again under the same id.
     """
 
     def __init__(self, tenant_id: str, first_id: str | None = None, by: str | None = None) -> None:
@@ -158,6 +161,7 @@ class TenantStore:
         self.tenant_id = tenant_id
         self._prefix = f"TENANT#{tenant_id}#"
         self._first_id = first_id
+        self.repeatable = first_id is not None
         self._by = by
         self._stamps: list[str] = []
 
