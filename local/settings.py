@@ -31,6 +31,7 @@ PARAMETERS = {
     "JWT_ISSUER": "JwtIssuer",
     "LEGACY_SCOPES": "LegacyScopes",
     "LOG_LEVEL": "LogLevel",
+    "MODEL_PRICES": "ModelPrices",
     "OPENAI_BASE_URL": "OpenAIBaseUrl",
     "RATE_LIMIT_DEFAULT": "RateLimitDefault",
     "RATE_LIMIT_RUNS": "RateLimitRuns",

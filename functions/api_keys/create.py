@@ -16,5 +16,7 @@ def create_api_key(
     caller: Annotated[Caller, allowed("api-keys:write")], draft: api_keys.ApiKeyCreate | None = None
 ) -> Response[api_keys.ApiKeyCreated]:
     draft = draft or api_keys.ApiKeyCreate()
-    key = api_keys.create(caller.store, draft, user_id=caller.user_id, granted=caller.scopes)
+    key = api_keys.create(
+        caller.store, draft, user_id=caller.user_id, granted=caller.scopes, draws_on=caller.key_budgets
+    )
     return created(key, f"/api-keys/{key.id}", secret=True)

@@ -29,6 +29,7 @@ from shared.domain import (
     tenants,
     tools,
 )
+from shared.domain.budgets import Budget
 from shared.store import keys, run_log
 from shared.store.table import Put, TenantStore
 from tests.house.repository import resources
@@ -149,6 +150,7 @@ class _Starter:
     key_id: str
     scopes: frozenset[str]
     trace_id: str
+    budgets: tuple[Budget, ...] = ()
 
 
 def load(file: Path) -> ModuleType:

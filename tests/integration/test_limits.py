@@ -95,3 +95,20 @@ def test_runs_have_a_limit_of_their_own(platform: Runtime) -> None:
         assert answers[2].headers["X-RateLimit-Limit"] == "2"
         assert client.get("/runs").status_code == 200
         assert len(client.get("/runs").json()) == 2
+
+
+def test_50_runs_at_once_never_exceed_a_budget_together(platform: Runtime) -> None:
+    cap = 2_000
+    key = new_tenant(platform, "frugal", plan="unlimited", limits={"tokens": f"{cap}/{window()}"})
+    with (
+        httpx.Client(base_url=platform.url, headers={"X-API-Key": key}, timeout=60) as client,
+        ThreadPoolExecutor(16) as pool,
+    ):
+        params = {"max_tokens": 300}
+        client.post("/agents", json={"name": "frugal", "status": "published", "llm_params": params})
+        task: dict[str, Any] = {"agent_id": "frugal", "input_message": "Good morning"}
+        runs = [answer.json() for answer in pool.map(lambda _: client.post("/runs", json=task), range(50))]
+    ended = Counter((run["status"], run["stop_reason"]) for run in runs)
+    assert ended.keys() <= {("succeeded", "completed"), ("failed", "budget_tokens")}
+    assert ended["succeeded", "completed"] > 0
+    assert sum(run["total_tokens"] or 0 for run in runs) <= cap

@@ -94,7 +94,7 @@ def setting() -> Iterator[Callable[[str, str | None], None]]:
 
 
 def _forget_settings() -> None:
-    for cached in (config.settings, secrets.secret, secrets.model_key, llm._client):
+    for cached in (config.settings, config.model_prices, secrets.secret, secrets.model_key, llm._client):
         cached.cache_clear()
     identities._remembered.clear()
     tenants._remembered.clear()

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from functools import cache
 
+_DOLLARS = re.compile(r"[0-9]{1,6}(\.[0-9]{1,9})?")
 _RATE_LIMIT = re.compile(r"[1-9][0-9]{0,6}/(second|minute|hour|day)")
 
 
@@ -98,6 +99,23 @@ def model_base_url(provider: str) -> str | None:
         return None
     default = "https://api.openai.com/v1" if provider == "openai" else None
     return os.environ.get(f"{provider.upper()}_BASE_URL") or default
+
+
+@cache
+def model_prices() -> dict[str, tuple[str, str]]:
+    """`MODEL_PRICES`: model -> dollars for a million tokens of the prompt, and of the answer.
+
+    Raises:
+        ValueError: it is not ``{"<provider>:<model>": {"input": "0.15", "output": "0.60"}}``.
+    """
+    try:
+        parsed = json.loads(os.environ.get("MODEL_PRICES") or "{}")
+        found = {str(model): (str(price["input"]), str(price["output"])) for model, price in parsed.items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError("MODEL_PRICES is not {model: {input, output}}") from error
+    if any(_DOLLARS.fullmatch(text) is None for price in found.values() for text in price):
+        raise ValueError("MODEL_PRICES holds what is no price")
+    return found
 
 
 def boot_keys() -> dict[str, dict[str, object]]:

@@ -129,7 +129,8 @@ class RunCancelled(RunError):
 
 
 class LimitExceeded(RunError):
-    """A limit of the run is used up. The message names it: `max_steps`, `max_tokens` or `max_seconds`."""
+    """A limit is used up. The message names it: of the run (`max_steps`, `max_tokens`, `max_seconds`, `max_cost_usd`),
+    or shared by runs (`budget_tokens`, `budget_cost`)."""
 
     stop_reason = "limit_exceeded"
 

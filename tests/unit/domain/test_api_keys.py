@@ -44,6 +44,7 @@ def test_key_is_shown_once(api: Api, items: Items) -> None:
         "created_at": key["created_at"],
         "last_used_at": None,
         "revoked_at": None,
+        "limits": {"tokens": None, "cost_usd": None},
     }
     assert key == shown | {"key": key["key"]}
     assert api.get("/api-keys").json == [shown]

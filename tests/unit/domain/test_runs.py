@@ -44,7 +44,7 @@ def test_run_without_tools(api: Api, model: ScriptedModel) -> None:
         "prompt_tokens": 10,
         "completion_tokens": 5,
         "total_tokens": 15,
-        "cost_usd": None,
+        "cost_usd": "0.0000045",
         "tools_called": [],
         "messages": None,
         "metadata": {"ticket": 7},

@@ -121,7 +121,7 @@ class Api:
 
     Attributes:
         scopes: what the authorizer says that the caller holds, separated by blanks.
-        limits: the tenant's limits as the authorizer says them: none.
+        limits, budgets: the tenant's limits and the key's budgets as the authorizer says them: none.
         token: what the authorizer says of an access token, by name; nothing of a key.
     """
 
@@ -129,6 +129,7 @@ class Api:
     user: str = "user_1"
     scopes: str = "admin"
     limits: str = '{"requests": [], "runs": []}'
+    budgets: str = ""
     token: Mapping[str, str] = field(default_factory=dict)
 
     def as_(self, **who: Any) -> "Api":
@@ -172,7 +173,7 @@ class Api:
         for name, _, value in pairs:
             values.setdefault(name, []).append(value)
         speaks = {"tenant_id": self.tenant, "user_id": self.user, "role": "user", "scopes": self.scopes}
-        speaks |= {"limits": self.limits, **self.token}
+        speaks |= {"limits": self.limits, "budgets": self.budgets, **self.token}
         return {
             "resource": route.path,
             "path": path,

@@ -7,6 +7,7 @@ from typing import Any
 
 from shared.domain import identities
 from shared.domain.api_keys import Identity
+from shared.domain.budgets import as_text
 from shared.domain.tenants import Standing
 
 
@@ -23,6 +24,7 @@ def policy(method_arn: str, identity: Identity, standing: Standing) -> dict[str,
     """Leave to call any method of the stage, and who calls. Context values are strings, as the gateway asks."""
     api, stage = method_arn.split("/")[:2]
     token = {} if identity.family_id is None else {"family_id": identity.family_id, "expires_at": identity.expires_at}
+    budgets = {"budgets": as_text(identity.budgets)} if identity.budgets else {}
     statement = {"Action": "execute-api:Invoke", "Effect": "Allow", "Resource": f"{api}/{stage}/*"}
     return {
         "principalId": identity.user_id,
@@ -34,6 +36,7 @@ def policy(method_arn: str, identity: Identity, standing: Standing) -> dict[str,
             "scopes": " ".join(sorted(identity.scopes)),
             "key_id": identity.key_id,
             "limits": standing.limits.model_dump_json(),
+            **budgets,
             **token,
         },
     }

@@ -6,6 +6,8 @@ from typing import Any, ClassVar
 from aws_lambda_powertools.event_handler import Depends, Request
 
 from shared import clock
+from shared.domain import budgets
+from shared.domain.budgets import Budget
 from shared.domain.refresh_families import Token
 from shared.domain.scopes import PLATFORM, holds
 from shared.domain.tenants import TenantLimits
@@ -31,7 +33,13 @@ class Caller:
     source_ip: str
     store: TenantStore
     limits: TenantLimits
+    key_budgets: list[Budget]
     token: Token | None = None
+
+    @property
+    def budgets(self) -> list[Budget]:
+        """What the runs of this caller draw on."""
+        return [*budgets.of_tenant(self.limits.tokens, self.limits.cost_usd), *self.key_budgets]
 
     @property
     def all_tenants(self) -> AllTenants:
@@ -153,6 +161,7 @@ def identify(event: dict[str, Any], trace_id: str) -> Caller:
         trace_id=trace_id,
         store=TenantStore(tenant_id),
         limits=TenantLimits.model_validate_json(said.get("limits") or "{}"),
+        key_budgets=budgets.of_text(said.get("budgets", "")),
         token=_token(said),
     )
 

@@ -11,6 +11,7 @@ import json
 import re
 import secrets as random
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
@@ -20,8 +21,10 @@ from pydantic import AfterValidator, AwareDatetime, Field
 from shared import clock
 from shared.clients.secrets import secret
 from shared.config import boot_keys, settings
-from shared.domain import grants, users
+from shared.domain import budgets, grants, users
+from shared.domain.budgets import Budget
 from shared.domain.fields import Model, Name, Record
+from shared.domain.limits import MoneyBudget, TokenBudget
 from shared.domain.scopes import SCOPES, common, meant, role_of
 from shared.errors import ConditionFailed, NotFound
 from shared.store import keys, listing
@@ -50,12 +53,20 @@ def _in_future(value: datetime) -> datetime:
 Scope = Annotated[str, Field(max_length=50), AfterValidator(_known_scope)]
 
 
+class KeyLimits(Model):
+    """What the runs that a key starts may use up together; null is no cap but the tenant's."""
+
+    tokens: TokenBudget | None = None
+    cost_usd: MoneyBudget | None = None
+
+
 class ApiKeyCreate(Model):
     """A new key. Without scopes it gets its maker's, less the management of keys."""
 
     name: Name = "key"
     scopes: Annotated[list[Scope], Field(max_length=50)] | None = None
     expires_at: Annotated[AwareDatetime, AfterValidator(_in_future)] | None = None
+    limits: KeyLimits = KeyLimits()
 
 
 class ApiKey(Record):
@@ -72,6 +83,7 @@ class ApiKey(Record):
     created_at: str
     last_used_at: str | None = None
     revoked_at: str | None = None
+    limits: KeyLimits = KeyLimits()
 
 
 class ApiKeyCreated(ApiKey):
@@ -87,6 +99,7 @@ class Identity:
     Attributes:
         key_id: what stands in the key, or a token's `jti`. record_id: the id under which the API lists the key.
         family_id: the login of a token; empty for a token that was made from a key, `None` for a key.
+        budgets: what the runs that it starts draw on, beside the tenant's.
     """
 
     tenant_id: str
@@ -96,6 +109,7 @@ class Identity:
     expires_at: str | None
     record_id: str = ""
     family_id: str | None = None
+    budgets: tuple[Budget, ...] = ()
 
     @property
     def role(self) -> str:
@@ -126,8 +140,18 @@ def digest(key: str) -> str:
     return hmac.new(pepper.encode(), key.encode(), hashlib.sha256).hexdigest()
 
 
-def create(store: TenantStore, draft: ApiKeyCreate, *, user_id: str, granted: frozenset[str]) -> ApiKeyCreated:
+def create(
+    store: TenantStore,
+    draft: ApiKeyCreate,
+    *,
+    user_id: str,
+    granted: frozenset[str],
+    draws_on: Sequence[Budget] = (),
+) -> ApiKeyCreated:
     """Make a key; 1 transaction. The key itself is in the answer and nowhere else.
+
+    Args:
+        draws_on: the budgets of the key that makes this one: a key cannot get away from its own limits.
 
     Raises:
         Forbidden: a scope is asked for that the maker lacks.
@@ -146,7 +170,9 @@ def create(store: TenantStore, draft: ApiKeyCreate, *, user_id: str, granted: fr
         is_active=True,
         expires_at=clock.iso(draft.expires_at) if draft.expires_at else None,
         created_at=clock.now(),
+        limits=draft.limits,
     )
+    drawn = [*draws_on, *budgets.of_key(key_id, draft.limits.tokens, draft.limits.cost_usd)]
     entry = {
         "id": record.id,
         "tenant_id": store.tenant_id,
@@ -154,6 +180,7 @@ def create(store: TenantStore, draft: ApiKeyCreate, *, user_id: str, granted: fr
         "scopes": record.scopes,
         "hash": digest(key),
         "expires_at": record.expires_at,
+        "budgets": budgets.as_text(drawn),
     }
     try:
         store.write(
@@ -242,7 +269,13 @@ def identify(key: str) -> Identity | None:
         key_id=form[2],
         expires_at=entry["expires_at"],
         record_id=entry["id"],
+        budgets=budgets_of_entry(item),
     )
+
+
+def budgets_of_entry(entry: Item) -> tuple[Budget, ...]:
+    """What a key in the directory draws on."""
+    return tuple(budgets.of_text(json.loads(entry.doc).get("budgets", "")))
 
 
 def token_key_id(identity: Identity, key: str) -> str:

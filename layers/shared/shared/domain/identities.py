@@ -95,6 +95,7 @@ def _identify(token: str) -> Identity | None:
         key_id=claims.jti,
         expires_at=clock.iso(datetime.fromtimestamp(claims.exp, UTC)),
         family_id=claims.sid or "",
+        budgets=api_keys.budgets_of_entry(found[key]) if key in found else (),
     )
 
 

@@ -1,13 +1,16 @@
 """The plan of a run: what the agent was when the run began. It is pinned, so later edits change later runs only."""
 
 import re
+from collections.abc import Sequence
 from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel
 
 from shared.domain.agents import Agent
 from shared.domain.bindings import Binding
+from shared.domain.budgets import Budget
 from shared.domain.internal_tools import schema_of
+from shared.domain.prices import Price, price_of
 from shared.domain.tool_requests import ArgumentPlace
 from shared.domain.tools import AuthConfig, AuthType, HttpMethod, Tool
 
@@ -16,11 +19,17 @@ MAX_BYTES = 300_000
 
 
 class RunLimits(BaseModel):
-    """What one run may use up at most."""
+    """What one run may use up at most.
+
+    Attributes:
+        bounds_answers: no single answer may have more tokens than are left of `max_tokens`.
+    """
 
     max_steps: int
     max_tokens: int
     max_seconds: int
+    max_cost_usd: str | None = None
+    bounds_answers: bool = False
 
 
 class PlannedTool(BaseModel):
@@ -80,6 +89,8 @@ class Plan(BaseModel):
     deadline_at: str
     history: PlannedHistory | None = None
     stream: bool = False
+    price: Price | None = None
+    budgets: Sequence[Budget] = ()
 
     def tool_for(self, function_name: str) -> PlannedTool | None:
         """The tool that the model means by this function name."""
@@ -95,12 +106,14 @@ def make(
     deadline_at: str,
     may_write: bool,
     stream: bool = False,
+    budgets: Sequence[Budget] = (),
 ) -> Plan:
     """The plan for a run of this agent as it is now. Bindings whose tool is gone are left out.
 
     Args:
         may_write: whether the caller of the run holds `tools:write`; without it, tools bound with `write` refuse.
         stream: whether somebody watches: the model's answers then come as `message.delta` events too.
+        budgets: what the run draws on together with others.
     """
     planned: list[PlannedTool] = []
     for binding in bindings:
@@ -116,6 +129,8 @@ def make(
         limits=limits,
         deadline_at=deadline_at,
         stream=stream,
+        price=price_of(agent.model),
+        budgets=tuple(budgets),
     )
 
 

@@ -6,7 +6,8 @@ import time
 from typing import Any
 
 from shared import clock
-from shared.domain import conversation, session_heads
+from shared.domain import conversation, prices, session_heads
+from shared.domain.prices import Price
 from shared.domain.run_records import Run, Status, ToolCalled, overdue, stored
 from shared.errors import ConditionFailed, RunError, TableBusy
 from shared.store import keys, run_log
@@ -54,7 +55,7 @@ def finish(
             # Readers have seen it timed out already; a late success would be a second end.
             status, stop_reason, output, last = "timed_out", "max_seconds", None, ()
             error = "The run did not end within its limit."
-        ended = _ended(run, seen, status, stop_reason, output, error)
+        ended = _ended(run, seen, _price(log), status, stop_reason, output, error)
         in_session = in_session or run.session_id != run.id
         writes: list[Write] = [
             run_log.append(run_id, log.tail, [*last, terminal(ended)]),
@@ -78,9 +79,16 @@ def finish(
     raise RunError("The end of the run could not be written.")
 
 
+def _price(log: Log) -> Price | None:
+    """The price of the run's model, as it was when the run began."""
+    found = json.loads(log.heads["plan"]).get("price")
+    return Price(**found) if found else None
+
+
 def _ended(
     run: Run,
     seen: conversation.Conversation,
+    price: Price | None,
     status: Status,
     stop_reason: str,
     output: str | None,
@@ -108,6 +116,9 @@ def _ended(
             "prompt_tokens": seen.prompt_tokens if seen.counted else None,
             "completion_tokens": seen.completion_tokens if seen.counted else None,
             "total_tokens": seen.total_tokens if seen.counted else None,
+            "cost_usd": prices.dollars(price.of(seen.prompt_tokens, seen.completion_tokens))
+            if price and seen.counted
+            else None,
             "tools_called": calls,
             "finished_at": moment,
             "updated_at": moment,

@@ -11,6 +11,7 @@ from pydantic import Field
 from shared import clock
 from shared.clients import machines
 from shared.domain import agents, conversation, plans, run_ends, session_heads, session_queue
+from shared.domain.budgets import Budget
 from shared.domain.fields import InputMessage, Model, SessionId, SmallObject
 from shared.domain.plans import Plan, RunLimits
 from shared.domain.run_records import Run, RunEvent, read, start_event, stored
@@ -48,6 +49,7 @@ class LimitsInput(Model):
     max_seconds: Annotated[
         int, Field(ge=1, le=3600, description="At most 290, unless the request prefers `respond-async`.")
     ] = 120
+    max_cost_usd: Annotated[str, Field(pattern=r"^(0|[1-9][0-9]{0,5})(\.[0-9]{1,6})?$")] | None = None
 
 
 class RunCreate(Model):
@@ -78,6 +80,9 @@ class Starter(Protocol):
 
     @property
     def trace_id(self) -> str: ...
+
+    @property
+    def budgets(self) -> Sequence[Budget]: ...
 
 
 def start(store: TenantStore, draft: RunCreate, starter: Starter, *, background: bool = False) -> Run:
@@ -157,7 +162,8 @@ def begin(
         NotFound: no such agent.
         Conflict: the agent is archived, or the session is busy.
         Forbidden: a draft, and the caller may not edit agents.
-        Unprocessable: the agent and its tools are larger than a run can carry, or the limits than a run may have.
+        Unprocessable: the agent and its tools are larger than a run can carry, or the limits than a run may have; or
+            a cap on the cost holds, and the model has no price.
     """
     if draft.limits.max_seconds > MAX_SYNC_SECONDS and not background:
         problem = {"loc": ["body", "limits", "max_seconds"], "msg": "too long to wait for", "type": "less_than_equal"}
@@ -191,11 +197,14 @@ def begin(
         agent,
         bound,
         known,
-        limits=RunLimits(**draft.limits.model_dump()),
+        limits=RunLimits(**draft.limits.model_dump(), bounds_answers="max_tokens" in draft.limits.model_fields_set),
         deadline_at=run.deadline_at,
         may_write=holds(starter.scopes, "tools:write"),
         stream=stream,
+        budgets=starter.budgets,
     )
+    if plan.price is None and (plan.limits.max_cost_usd or any(budget.unit == "cost" for budget in plan.budgets)):
+        raise Unprocessable(f"A cap on the cost holds, and the price of {plan.model} is unknown.", code="price_unknown")
     return record(store, run, plan, enqueue=draft.on_conflict == "enqueue")
 
 

@@ -8,10 +8,12 @@ from typing import Any, Literal
 
 from shared import clock, json_text
 from shared.clients import llm
-from shared.domain import conversation, models, plans, run_ends, runs
+from shared.domain import budgets, conversation, models, plans, run_ends, runs
+from shared.domain.budgets import Caps
 from shared.domain.conversation import Conversation
 from shared.domain.plans import Plan, PlannedTool
-from shared.errors import ConditionFailed, LimitExceeded
+from shared.domain.prices import picodollars
+from shared.errors import ConditionFailed, LimitExceeded, RunError
 from shared.store import run_log
 from shared.store.run_log import Log
 from shared.store.table import TenantStore
@@ -36,7 +38,7 @@ def take(store: TenantStore, run_id: str) -> Next:
     `tool` no model is asked: its call was written down when it began.
 
     Raises:
-        LimitExceeded: steps, tokens or seconds are used up.
+        LimitExceeded: steps, tokens or seconds are used up, or a budget has no room.
         ModelUnavailable, ModelRejected: see `shared.clients.llm.chat`.
         RunCancelled: there is no such run.
     """
@@ -53,16 +55,25 @@ def take(store: TenantStore, run_id: str) -> Next:
     seconds = _check_limits(plan, seen)
     provider, model = models.split(plan.model)
     messages = conversation.messages(plan, runs.history(store, plan), run.input_message, seen)
-    if time.monotonic() - read_at > _FRESH_SECONDS and _is_over(store, run_id):
-        return Next("done", [])
-    reply = llm.chat(
-        provider,
-        model,
-        messages,
-        tools=[_function(tool) for tool in plan.tools],
-        params=plan.llm_params,
-        timeout_s=min(_MODEL_TIMEOUT_SECONDS, seconds),
-    )
+    tools = [_function(tool) for tool in plan.tools]
+    caps = _caps(plan, seen)
+    reserved = budgets.reserve(store, caps, plan.llm_params, [messages, tools])
+    try:
+        if time.monotonic() - read_at > _FRESH_SECONDS and _is_over(store, run_id):
+            budgets.release(store, caps, reserved)
+            return Next("done", [])
+        reply = llm.chat(
+            provider,
+            model,
+            messages,
+            tools=tools,
+            params=budgets.limited(plan.llm_params, reserved.answer, provider),
+            timeout_s=min(_MODEL_TIMEOUT_SECONDS, seconds),
+        )
+    except RunError:
+        budgets.release(store, caps, reserved)
+        raise
+    budgets.settle(store, caps, reserved, reply.prompt_tokens, reply.completion_tokens or 0)
     said = _said(reply, plan, log, seen)
     asked = [call["id"] for call in said[0][1]["tool_calls"]]
     try:
@@ -114,6 +125,15 @@ def _check_limits(plan: Plan, seen: Conversation) -> float:
     if left <= 0:
         raise LimitExceeded(f"max_seconds: the run did not end within {limits.max_seconds} seconds.")
     return left
+
+
+def _caps(plan: Plan, seen: Conversation) -> Caps:
+    limits, price = plan.limits, plan.price
+    cost_left = None
+    if limits.max_cost_usd is not None and price is not None:
+        cost_left = picodollars(limits.max_cost_usd) - price.of(seen.prompt_tokens, seen.completion_tokens)
+    answer = limits.max_tokens - seen.total_tokens if limits.bounds_answers else None
+    return Caps(plan.budgets, price, answer, cost_left)
 
 
 def _said(reply: llm.Reply, plan: Plan, log: Log, seen: Conversation) -> list[tuple[str, dict[str, Any]]]:
