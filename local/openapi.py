@@ -16,7 +16,7 @@ from typing import Any
 from aws_lambda_powertools.event_handler.openapi.constants import DEFAULT_OPENAPI_RESPONSE_DESCRIPTION
 from aws_lambda_powertools.event_handler.openapi.merge import OpenAPIMerge
 
-from local import definition
+from local import definition, examples, vocabulary
 from local.operations import AUTHENTICATED, FUNCTIONS, ROOT, Operation, declared
 from shared.api.answers import IF_MATCH
 from shared.api.paging import PagingQuery
@@ -25,26 +25,57 @@ DOCUMENT = ROOT / "openapi.json"
 
 Json = dict[str, Any]
 
-# Status: name of the answer among the components, and what it means.
+# Status: name of the answer among the components, what it means, and an example's detail and code.
 _ERRORS = {
-    400: ("BadRequest", "The body is not JSON, or a header or the cursor has no valid form."),
-    401: ("Unauthorized", "No key came with the request, or none that holds."),
-    403: ("Forbidden", "The caller lacks the scope that the operation needs."),
-    404: ("NotFound", "No such thing in the caller's tenant."),
-    409: ("Conflict", "The state of the thing forbids it, or the first request with this Idempotency-Key still runs."),
-    413: ("PayloadTooLarge", "The body is larger than a megabyte."),
-    422: ("Unprocessable", "The request is well formed, but not acceptable; `errors` says where and why."),
-    429: ("TooManyRequests", "A limit of the caller is used up for now."),
-    500: ("InternalError", "The platform failed; the trace id finds the reason in its logs."),
-    503: ("Unavailable", "The platform is busy; try again."),
+    400: (
+        "BadRequest",
+        "The body is not JSON, or a header or the cursor has no valid form.",
+        "The body is not JSON.",
+        "invalid_json",
+    ),
+    401: (
+        "Unauthorized",
+        "No key came with the request, or none that holds.",
+        "A valid X-API-Key or Authorization: Bearer header is required.",
+        "unauthorized",
+    ),
+    403: (
+        "Forbidden",
+        "The caller lacks the scope that the operation needs.",
+        "This needs the scope agents:write.",
+        "scope_missing",
+    ),
+    404: ("NotFound", "No such thing in the caller's tenant.", "No such agent.", "not_found"),
+    409: (
+        "Conflict",
+        "The state of the thing forbids it, or the first request with this Idempotency-Key still runs.",
+        "The name is taken.",
+        "name_taken",
+    ),
+    413: (
+        "PayloadTooLarge",
+        "The body is larger than a megabyte.",
+        "The body is larger than 1000000 bytes.",
+        "payload_too_large",
+    ),
+    422: (
+        "Unprocessable",
+        "The request is well formed, but not acceptable; `errors` says where and why.",
+        "body.name: Field required",
+        "validation_error",
+    ),
+    429: ("TooManyRequests", "A limit of the caller is used up for now.", "Too many requests.", "rate_limited"),
+    500: (
+        "InternalError",
+        "The platform failed; the trace id finds the reason in its logs.",
+        "The platform failed to answer; try again.",
+        "internal_error",
+    ),
+    503: ("Unavailable", "The platform is busy; try again.", "The platform is busy; try again.", "unavailable"),
 }
 _ALWAYS = (401, 403, 429, 500, 503)
 _MEANINGS = {200: "Done.", 201: "Created.", 202: "Accepted; it goes on.", 204: "Done; there is nothing to say."}
 
-_SECURITY_SCHEMES: Json = {
-    "ApiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
-    "Bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
-}
 _ERROR_SCHEMA: Json = {
     "title": "Error",
     "description": "Why a request was refused. `code` is stable; `detail` is for people.",
@@ -110,7 +141,7 @@ def generate() -> str:
     """The text of openapi.json.
 
     Raises:
-        OpenApiError: two schemas or two operations share a name.
+        OpenApiError: two schemas or two operations share a name, or a tag has no description.
     """
     with warnings.catch_warnings():
         # Powertools only warns of a file that it leaves out.
@@ -164,9 +195,9 @@ def _completed(document: Json, operations: dict[str, Operation]) -> Json:
     components["schemas"]["Error"] = _ERROR_SCHEMA
     components["headers"] = _HEADERS
     components["parameters"] = _parameters()
-    components["responses"] = {name: _error(status) for status, (name, _) in _ERRORS.items()}
-    components["securitySchemes"] = _SECURITY_SCHEMES
-    document["security"] = [{name: []} for name in _SECURITY_SCHEMES]
+    components["responses"] = {name: _error(status) for status, (name, *_) in _ERRORS.items()}
+    components["securitySchemes"] = vocabulary.SECURITY_SCHEMES
+    document["security"] = [{name: []} for name in vocabulary.SECURITY_SCHEMES]
     names: set[str] = set()
     for path, item in document["paths"].items():
         for method, operation in item.items():
@@ -184,11 +215,17 @@ def _completed(document: Json, operations: dict[str, Operation]) -> Json:
             if scope is not None:
                 # OpenAPI 3.1, "Security Requirement Object": outside OAuth, the roles that the call needs.
                 needed = [] if scope == AUTHENTICATED else [scope]
-                operation["security"] = [{name: needed} for name in _SECURITY_SCHEMES] if scope else []
+                operation["security"] = [{name: needed} for name in vocabulary.SECURITY_SCHEMES] if scope else []
             if declared_here and declared_here.takes_form:
                 content = operation["requestBody"]["content"]
                 content["application/x-www-form-urlencoded"] = content["application/json"]
     _drop_unused(document)
+    document["servers"] = vocabulary.SERVERS
+    used = {tag for item in document["paths"].values() for operation in item.values() for tag in operation["tags"]}
+    if unknown := used - vocabulary.TAGS.keys():
+        raise OpenApiError(f"Describe these tags in local/vocabulary.py: {sorted(unknown)}.")
+    document["tags"] = [{"name": tag, "description": vocabulary.TAGS[tag]} for tag in sorted(used)]
+    examples.add(document, operations)
     return document
 
 
@@ -208,8 +245,16 @@ def _error(status: int) -> Json:
     return {
         "description": _ERRORS[status][1],
         "headers": {name: _ref("headers", name) for name in headers},
-        "content": {"application/json": {"schema": _ref("schemas", "Error")}},
+        "content": {"application/json": {"schema": _ref("schemas", "Error"), "example": _error_example(status)}},
     }
+
+
+def _error_example(status: int) -> Json:
+    detail, code = _ERRORS[status][2:]
+    body: Json = {"detail": detail, "code": code, "trace_id": "01a1fe9a-de7d-77ff-b0f2-b5d1553bcb60"}
+    if status == 422:
+        body["errors"] = [{"loc": ["body", "name"], "msg": "Field required", "type": "missing"}]
+    return body
 
 
 def _complete(operation: Json, path: str, method: str, schemas: Json) -> None:

@@ -1,7 +1,7 @@
 """GET /openapi.json: the committed document, with the address where it was asked for."""
 
 import json
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,13 +13,16 @@ app = APIGatewayRestResolver(enable_validation=True)
 handler = edge(app)
 
 
-@cache
-def _document() -> dict[str, Any]:
+@lru_cache(maxsize=8)
+def _document(address: str) -> dict[str, Any]:
     # A link to the one at the root, which the build follows.
     document: dict[str, Any] = json.loads((Path(__file__).parent / "openapi.json").read_text())
+    document["servers"] = [{"url": address}]
+    sign_in = document["components"]["securitySchemes"]["OAuth2"]["flows"]["clientCredentials"]
+    sign_in["tokenUrl"] = f"{address}/auth/token"
     return document
 
 
 @app.get("/openapi.json", summary="The description of this API", tags=["docs"])
 def get_openapi_document(visitor: Annotated[Visitor, public()], request: Request) -> dict[str, Any]:
-    return _document() | {"servers": [{"url": address(request)}]}
+    return _document(address(request))

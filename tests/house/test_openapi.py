@@ -1,6 +1,7 @@
 """Laws of openapi.json: it is what the handlers say, valid, and names everything once."""
 
 import importlib
+import json
 import pkgutil
 import re
 from collections.abc import Iterator
@@ -10,8 +11,9 @@ from openapi_spec_validator import OpenAPIV31SpecValidator, validate
 from pydantic import BaseModel
 
 import shared.domain
-from local import openapi
-from tests.house.repository import ROOT, load_json
+from local import examples, openapi
+from shared.domain.scopes import SCOPES
+from tests.house.repository import EVENTS, ROOT, load_json
 
 DOCUMENT: dict[str, Any] = load_json(ROOT / "openapi.json")
 
@@ -78,6 +80,54 @@ def test_lists_page_by_single_parameters() -> None:
             assert {"cursor", "limit", "offset", "skip", "page", "page_size"} <= parameters.keys()
             assert parameters["limit"]["schema"]["type"] == "integer"
             assert "X-Next-Cursor" in operation["responses"]["200"]["headers"]
+
+
+def _bodies() -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for _, _, operation in _operations():
+        name = operation["operationId"]
+        sent = operation.get("requestBody", {}).get("content", {})
+        yield from ((f"{name} takes", media_type, media) for media_type, media in sent.items())
+        for status, answer in operation["responses"].items():
+            for media_type, media in answer.get("content", {}).items():
+                yield f"{name} answers {status}", media_type, media
+    for name, answer in DOCUMENT["components"]["responses"].items():
+        yield name, "application/json", answer["content"]["application/json"]
+
+
+def test_every_body_has_an_example_that_its_schema_takes() -> None:
+    schemas = DOCUMENT["components"]["schemas"]
+    for what, media_type, media in _bodies():
+        if media_type != "text/html":
+            assert "example" in media, f"{what}: {media_type} has no example"
+            assert examples.fits(media["example"], media["schema"], schemas), f"{what}: correct local/examples.py"
+
+
+def test_bodies_of_requests_are_those_of_the_events() -> None:
+    given = [media["example"] for what, _, media in _bodies() if what.endswith("takes")]
+    bodies = [load_json(file).get("body") for file in EVENTS.glob("*/*.json")]
+    written = [json.loads(body) for body in bodies if body and body.startswith("{")]
+    assert len(written) > 10
+    assert not [body for body in written if body not in given], "the example of a request is the body of its event"
+
+
+def test_every_tag_is_described() -> None:
+    described = {tag["name"] for tag in DOCUMENT["tags"] if tag["description"]}
+    used = {tag for _, _, operation in _operations() for tag in operation["tags"]}
+    assert described == used
+
+
+def test_there_are_three_ways_to_sign_in() -> None:
+    schemes = DOCUMENT["components"]["securitySchemes"]
+    assert {name: scheme["type"] for name, scheme in schemes.items()} == {
+        "ApiKey": "apiKey",
+        "Bearer": "http",
+        "OAuth2": "oauth2",
+    }
+    assert schemes["OAuth2"]["flows"]["clientCredentials"]["scopes"].keys() == SCOPES
+    for _, _, operation in _operations():
+        ways = operation["security"]
+        assert not ways or [[*way] for way in ways] == [["ApiKey"], ["Bearer"], ["OAuth2"]]
+        assert len({str([*way.values()]) for way in ways}) <= 1, "each way needs the same scopes"
 
 
 def test_class_names_are_global() -> None:

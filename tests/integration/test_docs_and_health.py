@@ -32,7 +32,7 @@ def test_the_document_leads_to_where_it_was_found(platform: Runtime) -> None:
         answer = httpx.get(f"{platform.url}{base}/openapi.json")
         document = answer.json()
         assert document["servers"] == [{"url": platform.url + base}]
-        assert {**document, "servers": []} == {**COMMITTED, "servers": []}
+        assert document["paths"] == COMMITTED["paths"]
         validate(document, cls=OpenAPIV31SpecValidator)
 
 
