@@ -4,7 +4,7 @@ import json
 import os
 import re
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 _DOLLARS = re.compile(r"[0-9]{1,6}(\.[0-9]{1,9})?")
 _RATE_LIMIT = re.compile(r"[1-9][0-9]{0,6}/(second|minute|hour|day)")
@@ -120,7 +120,12 @@ def model_prices() -> dict[str, tuple[str, str]]:
 
 def boot_keys() -> dict[str, dict[str, object]]:
     """`AUTH_API_KEYS`: key -> ``{"tenant_id", "user_id", "scopes"}``."""
-    parsed = json.loads(os.environ.get("AUTH_API_KEYS") or "{}")
+    return _boot_keys(os.environ.get("AUTH_API_KEYS") or "{}")
+
+
+@lru_cache(maxsize=1)
+def _boot_keys(text: str) -> dict[str, dict[str, object]]:
+    parsed = json.loads(text)
     return parsed if isinstance(parsed, dict) else {}
 
 

@@ -185,7 +185,8 @@ def test_token_of_a_boot_key(api: Api, setting: Setting, travel: Travel) -> None
     assert (context["user_id"], context["scopes"]) == ("alice", "agents:read")
     setting("AUTH_API_KEYS", json.dumps({"boot key": owner | {"scopes": []}}))
     assert said(token)["scopes"] == ""  # type: ignore[index]
-    for boot_keys in ({}, {"another": owner}, {"boot key": owner | {"tenant_id": "tenant_b"}}, {"boot key": {}}):
+    gone: list[dict[str, Any]] = [{}, {"another": owner}, {"boot key": owner | {"tenant_id": "b"}}, {"boot key": {}}]
+    for boot_keys in gone:
         setting("AUTH_API_KEYS", json.dumps(boot_keys))
         assert said(token) is None, boot_keys
 
