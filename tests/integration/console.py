@@ -23,6 +23,7 @@ class Console:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "local"], cwd=ROOT, env=settings, stdout=pipe, stderr=pipe, text=True
         )
+        self.port = port
         self.output = ""
 
     def wait_until_ready(self) -> None:

@@ -104,6 +104,7 @@ def measured(platform: Runtime, neighbours: Neighbours) -> dict[str, Tally]:
         key = count("POST /api-keys", lambda: client.post("/api-keys", json={"name": "counted"}))
         count("GET /api-keys (a page)", lambda: client.get("/api-keys"))
         count("DELETE /api-keys/{id}", lambda: client.delete(f"/api-keys/{key['id']}"))
+        _count_accounts(count, client, str(platform.url))
         operator = {"X-API-Key": platform.admin_key}
         new = {"name": "counted", "plan": "free", "limits": {"requests": ["1000/day"]}}
         tenant = count("POST /tenants", lambda: client.post("/tenants", json=new, headers=operator))
@@ -129,6 +130,31 @@ def measured(platform: Runtime, neighbours: Neighbours) -> dict[str, Tally]:
             time.sleep(0.02)
         count("POST /runs/{id}/cancel", lambda: client.post(f"/runs/{slow_id}/cancel"))
     return found
+
+
+def _count_accounts(count: Callable[..., Any], admin: httpx.Client, url: str) -> None:
+    """Somebody founds a tenant, somebody else joins the administrator's and comes and goes."""
+    with httpx.Client(base_url=url, timeout=30) as visitor:
+        founder = {"email": "founder@example.com", "username": "counted-founder", "password": "counted founder"}
+        count("POST /auth/register", lambda: visitor.post("/auth/register", json=founder))
+        invite = count("POST /users/invite", lambda: admin.post("/users/invite", json={"role": "user"}))
+        joins = {"email": "joins@example.com", "username": "counted", "password": "counted joins"}
+        joins["invite_token"] = invite["invite_token"]
+        user = count("POST /auth/register (invited)", lambda: visitor.post("/auth/register", json=joins))
+        given = {"username": "counted", "password": "counted joins"}
+        tokens = count("POST /auth/login", lambda: visitor.post("/auth/login", json=given))
+        bearer = {"Authorization": f"Bearer {tokens['access_token']}"}
+        renew = {"refresh_token": tokens["refresh_token"]}
+        count("POST /auth/refresh", lambda: visitor.post("/auth/refresh", json=renew))
+        visitor.get("/auth/me", headers=bearer)
+        count("GET /auth/me", lambda: visitor.get("/auth/me", headers=bearer))
+        count("GET /users (a page)", lambda: admin.get("/users?limit=1"))
+        path = f"/users/{user['id']}"
+        count("PATCH /users/{id}", lambda: admin.patch(path, json={"full_name": "Counted"}))
+        count("PATCH /users/{id} (becomes an administrator)", lambda: admin.patch(path, json={"role": "admin"}))
+        count("POST /auth/logout", lambda: visitor.post("/auth/logout", headers=bearer))
+        key = admin.post("/api-keys", json={"name": "counted for a token"}).json()["key"]
+        count("POST /auth/token", lambda: visitor.post("/auth/token", headers={"X-API-Key": key}))
 
 
 def test_figures_are_as_documented(measured: dict[str, Tally]) -> None:
