@@ -111,6 +111,7 @@ def measured(platform: Runtime, neighbours: Neighbours) -> dict[str, Tally]:
         tenant_path = f"/tenants/{tenant['id']}"
         count("GET /tenants/{id}", lambda: client.get(tenant_path, headers=operator))
         count("GET /tenants (a page)", lambda: client.get("/tenants?limit=1", headers=operator))
+        count("GET /tenants/{id}/usage", lambda: client.get(f"{tenant_path}/usage", headers=operator))
         change = {"name": "counted again"}
         count("PATCH /tenants/{id}", lambda: client.patch(tenant_path, json=change, headers=operator))
         few = {"X-API-Key": tenant["admin_key"]}
@@ -168,7 +169,7 @@ def test_figures_are_as_documented(measured: dict[str, Tally]) -> None:
 
 def test_a_read_is_one_request_and_a_write_one_request_or_transaction(measured: dict[str, Tally]) -> None:
     for name, tally in measured.items():
-        looks_up = any(word in name for word in ("/versions", "?q=", "?tool_name="))
+        looks_up = any(word in name for word in ("/versions", "?q=", "?tool_name=", "/usage"))
         if name.startswith("GET ") and not looks_up:
             assert tally.total - tally.requests["UpdateItem"] == (2 if name in TWO_READS else 1), name
         if name in {"POST /tools", "POST /agents", "POST /api-keys"}:

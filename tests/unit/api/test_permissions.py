@@ -47,6 +47,7 @@ NEEDED = {
     ("GET", "/tenants"): "tenants:read",
     ("GET", "/tenants/{tenant_id}"): "tenants:read",
     ("PATCH", "/tenants/{tenant_id}"): "tenants:write",
+    ("GET", "/tenants/{tenant_id}/usage"): "tenants:read",
     ("POST", "/runs"): "runs:execute",
     ("GET", "/runs"): "runs:read",
     ("POST", "/runs/stream"): "runs:execute",

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from shared.domain import tenants
+from shared import clock
+from shared.domain import tenants, usage
 from shared.store import keys
 from shared.store.table import TenantStore
 from tests.unit.conftest import Requests
@@ -192,3 +193,50 @@ def test_the_writes_of_a_new_tenant_fit_any_transaction(table: str) -> None:
     assert item is not None
     assert tenants.read(item).plan == "free"
     assert tenants.standing("acme").active
+
+
+def test_usage_adds_up_the_newest_days(operator: Api, travel: Callable[[float], None]) -> None:
+    operator.make("/tenants", id="acme", name="Acme", limits={"requests": ["100/day"]})
+    acme = Api(tenant="acme", limits=json.dumps({"requests": ["100/day"], "runs": []}))
+    store = TenantStore("acme")
+    for calls, cost in ((2, "0.10"), (3, "0.000005")):
+        for _ in range(calls):
+            assert acme.get("/agents").status == 200
+        ended = clock.now()
+        store.write(
+            usage.add(ended, "succeeded", prompt_tokens=10, completion_tokens=5, total_tokens=15, cost_usd=cost)
+        )
+        travel(86_400)
+    found = operator.get("/tenants/acme/usage?days=3").json
+    assert (found["calls"], found["runs"], found["total_tokens"], found["cost_usd"]) == (5, 2, 30, "0.100005")
+    assert [day["calls"] for day in found["days"]] == [0, 3, 2]
+    assert [day["date"] for day in found["days"]] == sorted((day["date"] for day in found["days"]), reverse=True)
+    assert found["days"][2] | {"date": ""} == {
+        "date": "",
+        "calls": 2,
+        "runs": 1,
+        "succeeded": 1,
+        "failed": 0,
+        "cancelled": 0,
+        "timed_out": 0,
+        "prompt_tokens": 10,
+        "completion_tokens": 5,
+        "total_tokens": 15,
+        "cost_usd": "0.10",
+    }
+    assert operator.get("/tenants/acme/usage?days=2").json["calls"] == 3
+    assert len(operator.get("/tenants/acme/usage").json["days"]) == 30
+
+
+def test_what_an_unlimited_tenant_calls_is_not_known(operator: Api) -> None:
+    operator.make("/tenants", id="acme", name="Acme", plan="unlimited")
+    assert Api(tenant="acme").get("/agents").status == 200
+    found = operator.get("/tenants/acme/usage").json
+    assert (found["calls"], found["days"][0]["calls"], found["runs"], found["cost_usd"]) == (None, None, 0, "0")
+
+
+@pytest.mark.parametrize("days", ["0", "91", "x"])
+def test_usage_goes_back_90_days(operator: Api, days: str) -> None:
+    operator.make("/tenants", id="acme", name="Acme")
+    assert operator.get(f"/tenants/acme/usage?days={days}").status == 422
+    assert operator.get("/tenants/nobody/usage").code == "not_found"

@@ -92,6 +92,10 @@ class Plan(BaseModel):
     price: Price | None = None
     budgets: Sequence[Budget] = ()
 
+    def text(self) -> str:
+        """The plan as it is kept, without what it need not say: most plans fit a kilobyte, and so one write unit."""
+        return self.model_dump_json(exclude_defaults=True)
+
     def tool_for(self, function_name: str) -> PlannedTool | None:
         """The tool that the model means by this function name."""
         return next((tool for tool in self.tools if tool.function_name == function_name), None)

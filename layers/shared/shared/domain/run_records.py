@@ -77,7 +77,7 @@ class RunEvent(Record):
 def stored(run: Run) -> str:
     """The run as the table keeps it, with what the API does not show."""
     return json.dumps(
-        run.model_dump(exclude={"messages"}) | {name: getattr(run, name) for name in _HIDDEN},
+        run.model_dump(exclude={"messages"}, exclude_defaults=True) | {name: getattr(run, name) for name in _HIDDEN},
         ensure_ascii=False,
         separators=(",", ":"),
     )

@@ -229,7 +229,7 @@ def record(
         Conflict: its session is busy.
         Unprocessable: the plan is larger than a run can carry.
     """
-    if len(plan.model_dump_json().encode()) > plans.MAX_BYTES:
+    if len(plan.text().encode()) > plans.MAX_BYTES:
         raise Unprocessable(
             "The agent's instructions and tools are larger than a run can carry.", code="plan_too_large"
         )
@@ -268,11 +268,11 @@ def _entered(
         run = run.model_copy(update={"status": "queued", "started_at": None, "deadline_at": "", "background": True})
         return run, [
             Put(keys.run(run.id), stored(run)),
-            Put(keys.waiting_run(run.id), plan.model_dump_json(), parts={}),
+            Put(keys.waiting_run(run.id), plan.text(), parts={}),
             *more,
         ]
     plan = plan.model_copy(update={"history": entry.history if entry else None})
-    heads = {"plan": plan.model_dump_json(), "run": stored(run)}
+    heads = {"plan": plan.text(), "run": stored(run)}
     return run, [
         Put(keys.run(run.id), heads["run"]),
         run_log.append(run.id, 0, [start_event(run), *first], heads=heads),

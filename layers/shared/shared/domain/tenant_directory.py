@@ -1,15 +1,18 @@
 """What the operator of the platform does with tenants: make, list, change, suspend."""
 
 import json
+from datetime import date, timedelta
+from decimal import Decimal
 from typing import Literal
 
 from shared import clock
-from shared.domain import api_keys, tenants
+from shared.domain import api_keys, limits, tenants, usage
 from shared.domain.api_keys import ApiKeyCreate
-from shared.domain.fields import Model, Name, left_out
+from shared.domain.fields import Model, Name, Record, left_out
 from shared.domain.tenants import Burst, Plan, Tenant, TenantId, TenantLimits
+from shared.domain.usage import UsageDay
 from shared.errors import ConditionFailed, Conflict, NotFound, VersionConflict
-from shared.store import keys
+from shared.store import counters, keys
 from shared.store.all_tenants import AllTenants
 from shared.store.table import Change, Item, Page, Put
 
@@ -34,6 +37,23 @@ class TenantPatch(Model):
     plan: Plan = left_out()
     limits: TenantLimits = left_out()
     burst: Burst | None = None
+
+
+class TenantDay(UsageDay):
+    """What a tenant used on one day (UTC). `calls` is null for a day on which its requests had no limit."""
+
+    calls: int | None
+
+
+class TenantUsage(Record):
+    """What a tenant used on the newest days, and each day, newest first."""
+
+    tenant_id: str
+    calls: int | None
+    runs: int
+    total_tokens: int
+    cost_usd: str
+    days: list[TenantDay]
 
 
 class TenantCreated(Tenant):
@@ -106,6 +126,35 @@ def update(everyone: AllTenants, tenant_id: str, patch: TenantPatch, expected: i
             continue
         return changed
     raise VersionConflict("The tenant is being changed by others; read it and try again.")
+
+
+def usage_of(everyone: AllTenants, tenant_id: str, days: int) -> TenantUsage:
+    """What a tenant used on the newest days, today among them; 3 requests.
+
+    Requests are counted where they have a limit: what an unlimited tenant calls is not known.
+
+    Raises:
+        NotFound: no such tenant.
+    """
+    tenant = get(everyone, tenant_id)
+    store = everyone.store_of(tenant_id)
+    today = date.fromisoformat(clock.now()[:10])
+    dates = [(today - timedelta(n)).isoformat() for n in range(days)]
+    used = {day.date: day for day in usage.days(store, days)}
+    calls = counters.totals(store, limits.REQUESTS, dates[-1])
+    uncounted = None if tenants.is_unlimited(tenant) else 0
+    found = [
+        TenantDay(calls=calls.get(day, uncounted), **used.get(day, UsageDay(date=day)).model_dump()) for day in dates
+    ]
+    counted = [day.calls for day in found if day.calls is not None]
+    return TenantUsage(
+        tenant_id=tenant_id,
+        calls=sum(counted) if counted else None,
+        runs=sum(day.runs for day in found),
+        total_tokens=sum(day.total_tokens for day in found),
+        cost_usd=f"{sum((Decimal(day.cost_usd) for day in found), Decimal(0)):f}",
+        days=found,
+    )
 
 
 def _find(everyone: AllTenants, tenant_id: str) -> Item:

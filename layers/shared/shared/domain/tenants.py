@@ -142,6 +142,11 @@ def _standing(item: Item) -> Standing:
     return Standing(tenant.status == "active", _filled_in(tenant.limits, tenant.plan))
 
 
+def is_unlimited(tenant: Tenant) -> bool:
+    """Whether the tenant's requests have no limit now, so that nobody counts them."""
+    return not _filled_in(tenant.limits, tenant.plan).requests
+
+
 def _filled_in(limits: TenantLimits, plan: Plan) -> TenantLimits:
     unlimited = plan == "unlimited"
     defaults: dict[str, Any] = {
