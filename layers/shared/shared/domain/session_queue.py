@@ -166,9 +166,7 @@ def _begin(store: TenantStore, run: Run, head: Head, planned: str) -> None:
     try:
         store.write(
             Change(keys.run(run.id), doc=stored(begun), when=1),
-            run_log.append(
-                run.id, 0, [start_event(begun)], heads={"plan": plan.text(), "run": stored(begun)}
-            ),
+            run_log.append(run.id, 0, [start_event(begun)], heads={"plan": plan.text(), "run": stored(begun)}),
             Remove(keys.waiting_run(run.id)),
         )
     except ConditionFailed:
