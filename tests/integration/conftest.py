@@ -56,6 +56,7 @@ def platform(
         "TOOL_PRIVATE_HOSTS": f"127.0.0.1:{neighbours.port}",
         "CUSTOM_BASE_URL": f"{neighbours.url}/v1",
         "CUSTOM_API_KEY": "scripted",
+        "SSE_KEEPALIVE_SECONDS": "1",
         "SECRET_DEMO_TOKEN": "s3cr3t-value-of-the-tool",
         "AUTH_API_KEYS": json.dumps(
             {

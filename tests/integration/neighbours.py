@@ -4,12 +4,12 @@ import json
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-Answer = tuple[int, dict[str, str], bytes]
+Answer = tuple[int, dict[str, str], bytes | Generator[bytes, None, None]]
 JSON = {"Content-Type": "application/json"}
 
 
@@ -19,12 +19,14 @@ class Neighbours:
     Attributes:
         seen: the requests by path, each with its headers (lower-case) and its body.
         script: by model name, the messages that the model answers with, one after another; an int is an HTTP error.
+        hung_up: by model name, how many of its streams were not read to their end.
     """
 
     def __init__(self) -> None:
         self.seen: dict[str, list[tuple[dict[str, str], Any]]] = {}
         self.script: dict[str, list[dict[str, Any] | int]] = {}
         self.gates: dict[str, threading.Event] = {}
+        self.hung_up: Counter[str] = Counter()
         self._failures: Counter[str] = Counter()
         self._lock = threading.Lock()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
@@ -83,6 +85,10 @@ class Neighbours:
             return step, JSON, json.dumps({"error": {"message": "scripted failure", "code": "scripted"}}).encode()
         delay = step.pop("delay", 0)
         time.sleep(delay)
+        if body.get("stream"):
+            return 200, {"Content-Type": "text/event-stream"}, self._stream(body["model"], step)
+        for name in ("pieces", "pause", "breaks"):
+            step.pop(name, None)
         answer = {
             "id": "chatcmpl-1",
             "object": "chat.completion",
@@ -94,6 +100,27 @@ class Neighbours:
             "usage": {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15},
         }
         return 200, JSON, json.dumps(answer).encode()
+
+    def _stream(self, model: str, step: dict[str, Any]) -> Generator[bytes, None, None]:
+        """The same message as a stream: in the pieces that the step names, else in one."""
+        common = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": model}
+        calls = [{"index": n} | call for n, call in enumerate(step.get("tool_calls", ()))]
+        pieces = step.get("pieces", [step["content"]] if step.get("content") else [])
+        deltas = [{"content": piece} for piece in pieces] + ([{"tool_calls": calls}] if calls else [])
+        whole = False
+        try:
+            for delta in deltas:
+                yield _sent(common | {"choices": [{"index": 0, "delta": delta, "finish_reason": None}]})
+                time.sleep(step.get("pause", 0))
+            if step.get("breaks"):
+                return
+            yield _sent(common | {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
+            usage = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
+            yield _sent(common | {"choices": [], "usage": usage}) + b"data: [DONE]\n\n"
+            whole = True
+        finally:
+            if not whole and not step.get("breaks"):
+                self.hung_up[model] += 1
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         neighbours = self
@@ -111,12 +138,23 @@ class Neighbours:
                     self.send_response(status)
                     for name, value in extra.items():
                         self.send_header(name, value)
-                    self.send_header("Content-Length", str(len(body)))
-                    self.end_headers()
-                    self.wfile.write(body)
+                    if isinstance(body, bytes):
+                        self.send_header("Content-Length", str(len(body)))
+                        self.end_headers()
+                        self.wfile.write(body)
+                    else:
+                        self._write_chunks(body)
                 except OSError:
                     # The platform hung up, as it should on a tool that is too slow or too large.
                     self.close_connection = True
+
+            def _write_chunks(self, chunks: Generator[bytes, None, None]) -> None:
+                self.send_header("Transfer-Encoding", "chunked")
+                self.end_headers()
+                with closing(chunks):
+                    for chunk in chunks:
+                        self.wfile.write(b"%x\r\n%b\r\n" % (len(chunk), chunk))
+                self.wfile.write(b"0\r\n\r\n")
 
             do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _serve  # noqa: N815 - the names that http.server calls
 
@@ -134,6 +172,15 @@ def asks(*calls: tuple[str, dict[str, Any]], first: int = 1) -> dict[str, Any]:
             for n, (name, arguments) in enumerate(calls, first)
         ]
     }
+
+
+def tells(*pieces: str, pause: float = 0.005, delay: float = 0, breaks: bool = False) -> dict[str, Any]:
+    """A model's answer in these pieces, so many seconds apart; if it breaks, its stream ends before the answer does."""
+    return {"content": "".join(pieces), "pieces": list(pieces), "pause": pause, "delay": delay, "breaks": breaks}
+
+
+def _sent(chunk: dict[str, Any]) -> bytes:
+    return f"data: {json.dumps(chunk)}\n\n".encode()
 
 
 def says(text: str, delay: float = 0) -> dict[str, Any]:

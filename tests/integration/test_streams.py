@@ -1,6 +1,7 @@
 """Streams over HTTP: watched by several, broken off and resumed, left alone, and up to their end."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -9,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.integration.neighbours import Neighbours, asks, says
+from tests.integration.neighbours import Neighbours, asks, says, tells
 from tests.unit.support.stream import events_in
 
 pytestmark = pytest.mark.covers("POST /runs/stream", "GET /runs/{run_id}/stream")
@@ -154,3 +155,110 @@ def test_a_hundred_duplicates_make_one_run(api: httpx.Client, agent: Callable[..
     assert whole(events_in(text))
     agent_id = api.get(f"/agents/{name}").json()["id"]
     assert len([run for run in api.get("/runs", params={"limit": 100}).json() if run["agent_id"] == agent_id]) == 1
+
+
+# The model's answer as it is made
+
+
+def deltas(events: list[Event]) -> list[str]:
+    return [data["content"] for _, name, data in events if name == "message.delta"]
+
+
+def test_the_first_words_come_long_before_the_last(api: httpx.Client, agent: Callable[..., str]) -> None:
+    words = [f"word{n} " for n in range(30)]
+    begun = time.monotonic()
+    first = 0.0
+    with started(api, agent(tells(*words, pause=0.03))) as response:
+        events = []
+        for event in frames(response):
+            events.append(event)
+            first = first or (time.monotonic() - begun if event[1] == "message.delta" else 0.0)
+    print(f"first words after {first * 1000:.0f} ms, all after {(time.monotonic() - begun) * 1000:.0f} ms")
+    assert whole(events)
+    assert deltas(events) == words
+    assert events[-1][2]["output"] == "".join(words)
+    assert first < 0.5
+
+
+def test_a_run_of_200_deltas_resumes_at_any_point(api: httpx.Client, agent: Callable[..., str]) -> None:
+    words = [f"{n} " for n in range(200)]
+    with started(api, agent(tells(*words, pause=0.006))) as response:
+        events = list(frames(response))
+    assert whole(events)
+    assert deltas(events) == words
+    run_id = events[0][2]["run_id"]
+    for after in range(len(events) + 2):
+        assert rest(api, run_id, after) == events[after:]
+
+
+def test_two_clients_one_dropped_and_resumed(api: httpx.Client, agent: Callable[..., str]) -> None:
+    """Both see the same events once and in order, wherever the second one was cut off while the run went on."""
+    words = [f"{n} " for n in range(200)]
+    with ThreadPoolExecutor(1) as threads, started(api, agent(tells(*words, pause=0.01))) as response:
+        steady = frames(response)
+        first = next(steady)
+        whole_stream = threads.submit(lambda: [first, *steady])
+        seen: list[Event] = []
+        drops = 0
+        while not seen or seen[-1][1] not in ENDS:
+            after = {"after": len(seen)}
+            with api.stream("GET", f"/runs/{first[2]['run_id']}/stream", params=after) as one:
+                for event in frames(one):
+                    seen.append(event)
+                    if len(seen) % 17 == 0:
+                        drops += 1
+                        break
+        events = whole_stream.result(30)
+    assert whole(events)
+    assert seen == events
+    assert drops >= 12
+
+
+def test_a_client_that_leaves_in_mid_answer_does_not_end_it(
+    api: httpx.Client, agent: Callable[..., str], neighbours: Neighbours
+) -> None:
+    name = agent(tells(*map(str, range(40)), pause=0.02))
+    with started(api, name) as response:
+        incoming = frames(response)
+        start = next(incoming)
+        assert next(incoming)[1] == "message.delta"
+    events = rest(api, start[2]["run_id"])
+    assert whole(events)
+    assert events[-1][2]["output"] == "".join(map(str, range(40)))
+    assert neighbours.hung_up[name] == 0
+
+
+def test_cancelling_closes_the_stream_and_the_providers_connection(
+    api: httpx.Client, agent: Callable[..., str], neighbours: Neighbours
+) -> None:
+    name = agent(tells(*["x"] * 2_000, pause=0.01))
+    with started(api, name) as response:
+        incoming = frames(response)
+        start = next(incoming)
+        assert next(incoming)[1] == "message.delta"
+        assert api.post(f"/runs/{start[2]['run_id']}/cancel").status_code == 200
+        *_, end = incoming
+    assert end[1] == "cancelled"
+    deadline = time.monotonic() + 5
+    while not neighbours.hung_up[name]:
+        assert time.monotonic() < deadline, "the provider still streams to nobody"
+        time.sleep(0.02)
+    assert whole(rest(api, start[2]["run_id"]))
+
+
+def test_a_model_that_breaks_off_is_asked_again(api: httpx.Client, agent: Callable[..., str]) -> None:
+    with started(api, agent(tells("It is a", " so", breaks=True), tells("It is", " rainy"))) as response:
+        events = list(frames(response))
+    assert whole(events)
+    attempts = [(data["attempt"], data["content"]) for _, name, data in events if name == "message.delta"]
+    assert attempts == [(1, "It is a"), (2, "It is"), (2, " rainy")] or attempts[:2] == [(1, "It is a"), (1, " so")]
+    assert events[-1][2]["output"] == "It is rainy"
+
+
+def test_a_silent_model_keeps_its_watchers_waiting_but_not_in_doubt(
+    api: httpx.Client, agent: Callable[..., str]
+) -> None:
+    with started(api, agent(says("at last", delay=2.5))) as response:
+        text = "".join(response.iter_text())
+    assert text.count(": keep-alive\n\n") >= 2
+    assert whole(events_in(text))

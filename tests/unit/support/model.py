@@ -1,7 +1,8 @@
 """A model provider that follows a script. The real openai SDK runs; only its transport (httpx2) is ours."""
 
 import json
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import httpx2
@@ -35,6 +36,45 @@ def as_json(body: Any, status: int = 200) -> httpx2.Response:
     return httpx2.Response(status, content=json.dumps(body), headers={"content-type": "application/json"})
 
 
+def piece(text: str | None = None, *calls: dict[str, Any], finish: str | None = None, **changed: Any) -> dict[str, Any]:
+    """A chunk of a streamed chat completion."""
+    delta = {"content": text} | ({"tool_calls": list(calls)} if calls else {})
+    choice = {"index": 0, "delta": delta, "finish_reason": finish}
+    chunk = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "scripted"}
+    return chunk | {"choices": [choice]} | changed
+
+
+def counts() -> dict[str, Any]:
+    """The chunk behind the last one, which holds the token counts."""
+    return piece(choices=[], usage={"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15})
+
+
+class Pieces(httpx2.SyncByteStream):
+    """A streamed answer, made chunk by chunk while it is read.
+
+    Attributes:
+        sent: how many chunks were read. closed: the reader has hung up, or has read it all.
+    """
+
+    def __init__(self, chunks: Iterable[Any], pause: float = 0.0, end: str = "data: [DONE]\n\n") -> None:
+        self.sent = 0
+        self.closed = threading.Event()
+        self._chunks, self._pause, self._end = chunks, pause, end
+
+    def __iter__(self) -> Iterator[bytes]:
+        for chunk in self._chunks:
+            self.sent += 1
+            yield f"data: {chunk if isinstance(chunk, str) else json.dumps(chunk)}\n\n".encode()
+            self.closed.wait(self._pause)
+        yield self._end.encode()
+
+    def close(self) -> None:
+        self.closed.set()
+
+    def answer(self) -> httpx2.Response:
+        return httpx2.Response(200, stream=self, headers={"content-type": "text/event-stream"})
+
+
 class ScriptedModel:
     """Answers in the order of its script. A request too many, and a step too many, fail the test."""
 
@@ -59,6 +99,17 @@ class ScriptedModel:
         if isinstance(body, str):
             return self.does(lambda request: httpx2.Response(status, text=body))
         return self.does(lambda request: as_json(body, status))
+
+    def streams(self, *texts: str, pause: float = 0.0, calls: Sequence[dict[str, Any]] = ()) -> Pieces:
+        """The next answer is streamed: these pieces of text, then these calls."""
+        last = [piece(None, *calls, finish="tool_calls")] if calls else [piece(finish="stop")]
+        return self.tells([*map(piece, texts), *last, counts()], pause=pause)
+
+    def tells(self, chunks: Iterable[Any], **options: Any) -> Pieces:
+        """The next answer is streamed: these chunks."""
+        pieces = Pieces(chunks, **options)
+        self.does(lambda request: pieces.answer())
+        return pieces
 
     def fails(self, status: int, message: str = "no") -> "ScriptedModel":
         """The next answer is an error."""

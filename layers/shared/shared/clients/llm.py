@@ -1,36 +1,23 @@
-"""The model: one chat completion over the OpenAI API. The only file that imports openai."""
+"""The model: one chat completion over the OpenAI API, whole or as it is made. The only file that imports openai."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import queue
+import socket
+import threading
+import time
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
 import openai
 
+from shared.clients.llm_replies import Assembly, reply_of, text
+from shared.clients.llm_replies import Reply as Reply
 from shared.clients.secrets import model_key
 from shared.config import model_base_url
-from shared.errors import ModelRejected, ModelUnavailable
+from shared.errors import ModelRejected, ModelUnavailable, RunError
 
 _PASSING = {408, 409, 425, 429}
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """A tool call that the model asks for, as it gave it."""
-
-    id: str
-    function_name: str
-    arguments: str
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """What the model said. Token counts are None if the provider gives none."""
-
-    content: str | None
-    tool_calls: list[Asked]
-    prompt_tokens: int | None
-    completion_tokens: int | None
 
 
 @cache
@@ -58,24 +45,163 @@ def chat(
         ModelUnavailable: rate limit, timeout, 5xx, no connection; worth repeating.
         ModelRejected: unknown model, refused key, invalid request; not worth repeating.
     """
-    base_url = model_base_url(provider)
-    if base_url is None:
-        raise ModelRejected(f"This deployment does not know the model provider {provider!r}.")
-    key = model_key(provider)
-    if key is None:
-        raise ModelRejected(f"This deployment has no key for the model provider {provider!r}.")
-    arguments: dict[str, Any] = {"model": model, "messages": messages, "timeout": timeout_s, **params}
-    if tools:
-        arguments["tools"] = tools
+    client, key = _provider(provider)
     try:
-        answer = _client(base_url, key).chat.completions.create(**arguments)
-    except openai.APIStatusError as error:
-        raise _of_status(error, model, key) from error
-    except openai.APIConnectionError as error:
-        raise ModelUnavailable(f"The model provider did not answer ({type(error).__name__}).") from error
+        answer = client.chat.completions.create(**_arguments(model, messages, tools, params, timeout_s))
     except openai.OpenAIError as error:
-        raise ModelRejected(f"The model call failed ({type(error).__name__}).") from error
-    return _reply(answer)
+        raise _failure(error, model, key) from error
+    return reply_of(answer)
+
+
+def stream(
+    provider: str,
+    model: str,
+    messages: Sequence[Mapping[str, Any]],
+    *,
+    tools: Sequence[Mapping[str, Any]],
+    params: Mapping[str, Any],
+    timeout_s: float,
+    tick_s: float,
+    max_bytes: int,
+) -> Generator[str | Reply | None, None, None]:
+    """One chat completion as it is made: the pieces of its text, then the whole of it. Close the iterator to hang up.
+
+    Args:
+        timeout_s: seconds until the call is given up, however much of it has come.
+        tick_s: after so many seconds without a piece, None is given instead of one.
+        max_bytes: of text and arguments, as JSON. Behind them nothing more is read, and the reply is what has come.
+
+    Raises:
+        ModelUnavailable, ModelRejected: see `chat`; a stream that breaks off, or is none, is worth repeating.
+    """
+    client, key = _provider(provider)
+    arguments = _arguments(model, messages, tools, params, timeout_s)
+    ends_at = time.monotonic() + timeout_s
+    line = _Line()
+    # A thread of its own reads: the caller can write down what has come while the provider thinks about the rest.
+    arrived: queue.SimpleQueue[str | Reply | RunError] = queue.SimpleQueue()
+
+    def read() -> None:
+        try:
+            for piece in _pieces(client, arguments, line, max_bytes):
+                arrived.put(piece)
+        except Exception as error:  # noqa: BLE001 - whatever a provider sends or does, the caller is told
+            arrived.put(_failure(error, model, key))
+
+    threading.Thread(target=read, name="model", daemon=True).start()
+    try:
+        while (left := ends_at - time.monotonic()) > 0:
+            try:
+                got = arrived.get(timeout=min(left, tick_s))
+            except queue.Empty:
+                yield None
+                continue
+            if isinstance(got, RunError):
+                raise got
+            yield got
+            if isinstance(got, Reply):
+                return
+        raise ModelUnavailable("The model provider did not answer in time.")
+    finally:
+        line.cut()
+
+
+def _provider(name: str) -> tuple[openai.OpenAI, str]:
+    """The client of a provider, and its key.
+
+    Raises:
+        ModelRejected: this deployment does not know the provider, or has no key for it.
+    """
+    base_url = model_base_url(name)
+    if base_url is None:
+        raise ModelRejected(f"This deployment does not know the model provider {name!r}.")
+    key = model_key(name)
+    if key is None:
+        raise ModelRejected(f"This deployment has no key for the model provider {name!r}.")
+    return _client(base_url, key), key
+
+
+def _arguments(
+    model: str,
+    messages: Sequence[Mapping[str, Any]],
+    tools: Sequence[Mapping[str, Any]],
+    params: Mapping[str, Any],
+    timeout_s: float,
+) -> dict[str, Any]:
+    arguments: dict[str, Any] = {"model": model, "messages": messages, "timeout": timeout_s, **params}
+    return arguments | ({"tools": tools} if tools else {})
+
+
+class _Line:
+    """The connection of a stream: one thread reads from it, another may cut it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._response: Any = None
+        self.is_cut = False
+
+    def hold(self, response: Any) -> None:
+        """The connection is open; None lets go of it."""
+        with self._lock:
+            self._response = response
+            if self.is_cut:
+                self._shut_down()
+
+    def cut(self) -> None:
+        """Hang up; the reading thread, which may be waiting, comes to its end."""
+        with self._lock:
+            self.is_cut = True
+            self._shut_down()
+
+    def _shut_down(self) -> None:
+        network = self._response.extensions.get("network_stream") if self._response is not None else None
+        if network is not None:
+            # Closing would not wake the thread that waits for the next bytes.
+            with suppress(OSError):
+                network.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
+
+
+def _pieces(client: openai.OpenAI, arguments: dict[str, Any], line: _Line, max_bytes: int) -> Iterator[str | Reply]:
+    assembly = Assembly()
+    with _opened(client, arguments) as chunks:
+        line.hold(chunks.response)
+        try:
+            for chunk in chunks:
+                if line.is_cut:
+                    return
+                piece = assembly.add(chunk)
+                if assembly.size > max_bytes:
+                    assembly.finished = True
+                    break
+                if piece:
+                    yield piece
+        finally:
+            line.hold(None)
+    yield assembly.reply()
+
+
+def _opened(client: openai.OpenAI, arguments: dict[str, Any]) -> Any:
+    """The stream, with token counts at its end; without, if the provider does not know how to ask for them."""
+    create: Any = client.chat.completions.create
+    try:
+        return create(**arguments, stream=True, stream_options={"include_usage": True})
+    except openai.APIStatusError as error:
+        if error.status_code not in {400, 422} or "stream_options" not in str(error.body):
+            raise
+        return create(**arguments, stream=True)
+
+
+def _failure(error: Exception, model: str, key: str) -> RunError:
+    if isinstance(error, openai.APIStatusError):
+        return _of_status(error, model, key)
+    if isinstance(error, openai.APIConnectionError):
+        return ModelUnavailable(f"The model provider did not answer ({type(error).__name__}).")
+    if isinstance(error, RunError):
+        return error
+    if isinstance(error, openai.OpenAIError) and type(error) is not openai.APIError:
+        return ModelRejected(f"The model call failed ({type(error).__name__}).")
+    # The error event of a stream is a bare APIError; anything else is what a stream must not be.
+    return ModelUnavailable(f"The model provider broke its answer off ({type(error).__name__}).")
 
 
 def _of_status(error: openai.APIStatusError, model: str, key: str) -> ModelUnavailable | ModelRejected:
@@ -86,35 +212,5 @@ def _of_status(error: openai.APIStatusError, model: str, key: str) -> ModelUnava
         return ModelRejected("The model provider refused the platform's key.")
     body = error.body if isinstance(error.body, dict) else {}
     # The provider's own words may quote the key.
-    said = _text(str(body.get("message", ""))).replace(key, "[key]")[:300]
+    said = text(str(body.get("message", ""))).replace(key, "[key]")[:300]
     return ModelRejected(f"The model provider refused the request for {model!r} ({status}): {said}")
-
-
-def _reply(answer: Any) -> Reply:
-    """What an answer says. The SDK does not check what providers send.
-
-    Raises:
-        ModelUnavailable: it is no chat completion.
-    """
-    try:
-        message = answer.choices[0].message
-        asked = [
-            Asked(_text(call.id), _text(call.function.name), _text(call.function.arguments))
-            for call in message.tool_calls or []
-            if call.type == "function"
-        ]
-        content = None if message.content is None else _text(message.content)
-    except (AttributeError, LookupError, TypeError) as error:
-        raise ModelUnavailable("The model provider's answer is not a chat completion.") from error
-    usage = getattr(answer, "usage", None)
-    return Reply(content, asked, _count(usage, "prompt_tokens"), _count(usage, "completion_tokens"))
-
-
-def _text(value: str | None) -> str:
-    """A text that can be stored: half a surrogate pair, which JSON can carry, is no UTF-8."""
-    return (value or "").encode("utf-8", "replace").decode()
-
-
-def _count(usage: Any, name: str) -> int | None:
-    value = getattr(usage, name, None)
-    return value if type(value) is int and value >= 0 else None

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from shared import clock, json_text
 from shared.clients import llm
-from shared.domain import budgets, conversation, models, plans, run_ends, runs
+from shared.domain import budgets, conversation, deltas, models, plans, run_ends, runs
 from shared.domain.budgets import Caps
 from shared.domain.conversation import Conversation
 from shared.domain.plans import Plan, PlannedTool
@@ -20,6 +20,7 @@ from shared.store.table import TenantStore
 
 _MODEL_TIMEOUT_SECONDS = 110.0
 _FRESH_SECONDS = 0.5
+_WRITE_ATTEMPTS = 8
 _CALL_ID = re.compile(r"[A-Za-z0-9_.:-]{1,100}")
 
 
@@ -55,39 +56,61 @@ def take(store: TenantStore, run_id: str) -> Next:
     seconds = _check_limits(plan, seen)
     provider, model = models.split(plan.model)
     messages = conversation.messages(plan, runs.history(store, plan), run.input_message, seen)
-    tools = [_function(tool) for tool in plan.tools]
+    options: dict[str, Any] = {
+        "tools": [_function(tool) for tool in plan.tools],
+        "timeout_s": min(_MODEL_TIMEOUT_SECONDS, seconds),
+    }
     caps = _caps(plan, seen)
-    reserved = budgets.reserve(store, caps, plan.llm_params, [messages, tools])
+    reserved = budgets.reserve(store, caps, plan.llm_params, [messages, options["tools"]])
+    options["params"] = budgets.limited(plan.llm_params, reserved.answer, provider)
+    writer = deltas.Writer(store, run_id, log, step=len(seen.steps) + 1)
+    reply: llm.Reply | None
     try:
         if time.monotonic() - read_at > _FRESH_SECONDS and _is_over(store, run_id):
             budgets.release(store, caps, reserved)
             return Next("done", [])
-        reply = llm.chat(
-            provider,
-            model,
-            messages,
-            tools=tools,
-            params=budgets.limited(plan.llm_params, reserved.answer, provider),
-            timeout_s=min(_MODEL_TIMEOUT_SECONDS, seconds),
-        )
-    except RunError:
-        budgets.release(store, caps, reserved)
-        raise
-    budgets.settle(store, caps, reserved, reply.prompt_tokens, reply.completion_tokens or 0)
-    said = _said(reply, plan, log, seen)
-    asked = [call["id"] for call in said[0][1]["tool_calls"]]
-    try:
-        if asked:
-            store.write(run_log.append(run_id, log.tail, said))
+        if plan.stream:
+            options |= {"tick_s": deltas.TICK_SECONDS, "max_bytes": run_ends.MAX_TEXT_BYTES}
+            reply = writer.write(llm.stream(provider, model, messages, **options))
         else:
-            output = reply.content or ""
-            run_ends.finish(
-                store, run_id, "succeeded", stop_reason="completed", output=output, last=tuple(said), log=log
-            )
-    except ConditionFailed:
-        # Another copy of this worker was faster, or the run was ended: what stands in the log holds.
+            reply = llm.chat(provider, model, messages, **options)
+    except RunError:
+        if not writer.heard:
+            budgets.release(store, caps, reserved)
+        raise
+    if reply is None:
+        # Nobody counted what was said until the stream was closed: what was reserved for it stays reserved.
         return take(store, run_id)
-    return _tools(asked) if asked else Next("done", [])
+    budgets.settle(store, caps, reserved, reply.prompt_tokens, reply.completion_tokens or 0)
+    return _put_down(writer, plan, seen, reply)
+
+
+def _put_down(writer: deltas.Writer, plan: Plan, seen: Conversation, reply: llm.Reply) -> Next:
+    """Write the model's reply behind what stands in the log; it ends the run if it asks for no tool."""
+    store, run_id = writer.store, writer.run_id
+    for _ in range(_WRITE_ATTEMPTS):
+        if writer.taken:
+            # Another copy of this worker was faster, or the run was ended: what stands in the log holds.
+            return take(store, run_id)
+        said = _said(reply, plan, writer.log, seen)
+        asked = [call["id"] for call in said[0][1]["tool_calls"]]
+        try:
+            if asked:
+                store.write(run_log.append(run_id, writer.log.tail, [*writer.rest, *said]))
+                return _tools(asked)
+            run_ends.finish(
+                store,
+                run_id,
+                "succeeded",
+                stop_reason="completed",
+                output=reply.content or "",
+                last=(*writer.rest, *said),
+                log=writer.log,
+            )
+            return Next("done", [])
+        except ConditionFailed:
+            writer.look()
+    raise RunError("The model's answer could not be written.")
 
 
 def _end_tool_run(store: TenantStore, run_id: str, log: Log, seen: Conversation) -> None:
