@@ -47,7 +47,7 @@ def delta(number: int) -> tuple[str, dict[str, Any]]:
 
 
 def test_a_run_is_watched_from_its_first_event_to_its_end(api: Api, machine: Machine, model: ScriptedModel) -> None:
-    model.says("Grüße,\nline two")
+    model.streams("Grüße,\nline two")
     runs.agent(api)
     answer = stream.request(api, "POST", "/runs/stream", TASK)
     assert answer.status == 200
@@ -256,7 +256,7 @@ KEY = {"Idempotency-Key": "k-1"}
 
 
 def test_a_repeated_request_joins_the_run_of_the_first(api: Api, machine: Machine, model: ScriptedModel) -> None:
-    model.says("once")
+    model.streams("once")
     runs.agent(api)
     first, second = (stream.request(api, "POST", "/runs/stream", TASK, headers=KEY) for _ in range(2))
     assert first.events == second.events
@@ -292,7 +292,7 @@ def test_a_machine_that_did_not_start_is_started_by_the_next_try(
         patch.setattr(machines, "start_express", broken)
         answer = stream.request(api, "POST", "/runs/stream", TASK, headers=KEY)
         assert (answer.status, answer.json["code"]) == (503, "unavailable")
-    model.says("at last")
+    model.streams("at last")
     answer = stream.request(api, "POST", "/runs/stream", TASK, headers=KEY)
     assert answer.events[-1][1] == "result"
     assert [run["id"] for run in api.get("/runs").json] == [answer.events[0][2]["run_id"]]
