@@ -161,7 +161,7 @@ def test_a_run_that_is_cancelled_in_mid_answer_reads_no_further(
     runs.agent(api)
     pointer = begin(api, machine)
     endless = model.tells((piece("x") for _ in iter(int, 1)), pause=0.01)
-    cancel: Callable[[], None] = lambda: run_ends.finish(  # noqa: E731
+    cancel: Callable[[], object] = lambda: run_ends.finish(  # noqa: E731
         store, pointer["run_id"], "cancelled", stop_reason="cancelled", error="Enough."
     )
     faults.at(2, "before", cancel)
