@@ -78,7 +78,7 @@ class FunctionProxy:
         if status != 200:
             return _failure("Lambda.ServiceException", f"The Lambda host answered {status}")
         answer = json.loads(body) if body else None
-        return {"body": answer, "error": True} if error else {"body": answer}
+        return {"body": answer, "error": True} if error or _left_undone(event, answer) else {"body": answer}
 
     def _exchange(self, payload: bytes, headers: dict[str, str], timeout: float) -> tuple[int, str | None, bytes]:
         kept: http.client.HTTPConnection | None = getattr(self._local, "connection", None)
@@ -306,6 +306,14 @@ def _only_reads(scope: Scope) -> bool:
         if name.lower() == b"x-amz-target":
             return bool(value.decode("latin-1").rpartition(".")[2].startswith(_READS))
     return scope["method"] in ("GET", "HEAD")
+
+
+def _left_undone(event: Any, answer: Any) -> bool:
+    """Whether a reader of a table's stream wants records again: the emulator takes the batch for done otherwise."""
+    records = event.get("Records") if isinstance(event, dict) else None
+    if not records or records[0].get("eventSource") != "aws:dynamodb":
+        return False
+    return isinstance(answer, dict) and bool(answer.get("batchItemFailures"))
 
 
 def _failure(error: str, message: str) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from shared.domain import audit, usage
 from shared.domain.conversation import replay
 from shared.store import run_log
 from shared.store.table import TenantStore
@@ -95,3 +96,14 @@ def test_the_reader_of_the_stream_begins_the_run_of_its_event() -> None:
     _invoke(_function("runs/call_up"))
     log = run_log.read(TenantStore(world.TENANT), world.RUN_CALLED)
     assert [event.event for event in log.events] == ["start"]
+
+
+@pytest.mark.usefixtures("seeded")
+def test_the_streams_reader_succeeds_with_its_event() -> None:
+    function = _function("audit/record")
+    assert _invoke(function) == {"batchItemFailures": []}
+    store = TenantStore(world.TENANT)
+    assert [audit.read(item).action for item in audit.find(store, audit.AuditFilter(), 10, None).items] == [
+        "create_agent"
+    ]
+    assert [day.runs for day in usage.days(store, 10)] == [1]

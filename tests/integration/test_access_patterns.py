@@ -38,10 +38,10 @@ def measured(platform: Runtime, neighbours: Neighbours) -> dict[str, Tally]:
     client = httpx.Client(base_url=platform.url, headers={"X-API-Key": "theirs"}, timeout=30)
     found: dict[str, Tally] = {}
 
-    def count(name: str, send: Callable[[], httpx.Response]) -> Any:
+    def count(name: str, send: Callable[[], httpx.Response], *, refused: bool = False) -> Any:
         with counted() as tally:
             answer = send()
-        assert answer.is_success, answer.text
+        assert answer.is_client_error == refused, answer.text
         found[name] = tally
         return answer.json() if answer.headers.get("Content-Type") == "application/json" else None
 
@@ -121,6 +121,8 @@ def measured(platform: Runtime, neighbours: Neighbours) -> dict[str, Tally]:
         once = {"name": "counted once"}
         count("POST /agents (Idempotency-Key)", lambda: client.post("/agents", json=once, headers=headers))
         count("POST /agents (its replay)", lambda: client.post("/agents", json=once, headers=headers))
+        count("POST /agents (refused)", lambda: client.post("/agents", json={"nonsense": 1}), refused=True)
+        count("GET /audit (a page)", lambda: client.get("/audit?limit=5"))
         # Last, since its worker comes back later: the model thinks until nobody counts any more.
         neighbours.script["counted"] = [says("too late", delay=2)]
         client.post("/agents", json={"name": "counted slow", "model": "custom:counted"})

@@ -17,7 +17,7 @@ from moto.backends import get_backend
 from moto.core.models import DEFAULT_ACCOUNT_ID
 
 from shared import clock, config
-from shared.clients import aws, http, llm, machines, secrets
+from shared.clients import aws, dead_letters, http, llm, machines, secrets
 from shared.domain import identities, passwords, signing, tenants
 from shared.store.table import TenantStore
 from tests.unit.support.faults import Faults
@@ -25,6 +25,7 @@ from tests.unit.support.gateway import Api
 from tests.unit.support.machine import Machine
 from tests.unit.support.model import ScriptedModel
 from tests.unit.support.server import ToolServer
+from tests.unit.support.table_stream import TableStream
 
 _HERE = Path(__file__).parent
 _TABLE = "table"
@@ -141,6 +142,12 @@ def items(table: str) -> Callable[[], list[dict[str, Any]]]:
 
 
 @pytest.fixture
+def things(items: Callable[[], list[dict[str, Any]]]) -> Callable[[], list[dict[str, Any]]]:
+    """Reads the table without the audit's records: a call that is refused leaves one, and nothing else."""
+    return lambda: [item for item in items() if not item["pk"]["S"].endswith("#AUDIT")]
+
+
+@pytest.fixture
 def model(table: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedModel]:
     """The model provider. The test fails if its script is not followed to the end."""
     scripted = ScriptedModel()
@@ -176,6 +183,23 @@ def faults(table: str, monkeypatch: pytest.MonkeyPatch) -> Faults:
     write = TenantStore.write
     monkeypatch.setattr(TenantStore, "write", lambda store, *writes: found.around(partial(write, store, *writes)))
     return found
+
+
+@pytest.fixture
+def stream(items: Callable[[], list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch) -> TableStream:
+    """What is written from here on, as the table's stream tells it."""
+    found = TableStream(items)
+    write = TenantStore.write
+    monkeypatch.setattr(TenantStore, "write", lambda store, *writes: found.around(partial(write, store, *writes)))
+    return found
+
+
+@pytest.fixture
+def parked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """The dead letters."""
+    letters: list[dict[str, Any]] = []
+    monkeypatch.setattr(dead_letters, "park", lambda record, reason: letters.append(dict(record)))
+    return letters
 
 
 @pytest.fixture

@@ -33,6 +33,7 @@ class Settings:
     jwt_audience: str
     allow_test_tokens: bool
     legacy_scopes: bool
+    audit_retention_days: int
     aws_endpoint: str | None
 
 
@@ -81,6 +82,7 @@ def settings() -> Settings:
         jwt_audience=env.get("JWT_AUDIENCE", "agent-platform"),
         allow_test_tokens=_true("ALLOW_TEST_TOKENS"),
         legacy_scopes=_true("LEGACY_SCOPES"),
+        audit_retention_days=int(env.get("AUDIT_RETENTION_DAYS", "365")),
         aws_endpoint=env.get("AWS_ENDPOINT_URL"),
     )
 

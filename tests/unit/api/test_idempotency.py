@@ -127,12 +127,12 @@ MAKING = [
 @pytest.mark.parametrize(("number", "moment"), [(0, "after"), (1, "before"), (1, "after"), (2, "before"), (2, "after")])
 @pytest.mark.parametrize(("path", "body"), MAKING, ids=[path for path, _ in MAKING])
 def test_death_around_any_write(
-    api: Api, faults: Faults, travel: Travel, items: Items, path: str, body: Any, number: int, moment: Moment
+    api: Api, faults: Faults, travel: Travel, things: Items, path: str, body: Any, number: int, moment: Moment
 ) -> None:
     """The environment is killed. The next try waits for the lease, then meets the effect of the first or has it."""
     runs.agent(api)
     runs.internal(api)
-    before = len(items())
+    before = len(things())
     faults.at(number, moment, die)
     with pytest.raises(WorkerDied):
         api.post(path, body, headers=KEY)
@@ -143,7 +143,7 @@ def test_death_around_any_write(
     assert again.status in {201, 200}
     assert api.post(path, body, headers=KEY).json["id"] == again.json["id"]
     # The record of the key and what was made: two items each, but for the binding, which is a part of its agent.
-    assert len(items()) == before + (2 if "support" in path else 3)
+    assert len(things()) == before + (2 if "support" in path else 3)
 
 
 @pytest.mark.parametrize("path", ["/agents", "/tools"])
@@ -200,15 +200,15 @@ def test_refusal_is_forgotten(api: Api, wrong: dict[str, Any], status: int) -> N
     assert create(api).status == 201
 
 
-def test_refusal_for_want_of_a_scope_is_forgotten(api: Api, items: Items) -> None:
+def test_refusal_for_want_of_a_scope_is_forgotten(api: Api, things: Items) -> None:
     assert create(api.as_(scopes="agents:read")).status == 403
-    assert items() == []
+    assert things() == []
     assert create(api).status == 201
 
 
-def test_malformed_body_takes_no_key(api: Api, items: Items) -> None:
+def test_malformed_body_takes_no_key(api: Api, things: Items) -> None:
     assert api.post("/agents", raw="{", headers=KEY).status == 400
-    assert items() == []
+    assert things() == []
 
 
 def test_secret_is_shown_once_and_kept_nowhere(api: Api, items: Items) -> None:

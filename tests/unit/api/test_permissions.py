@@ -66,6 +66,7 @@ NEEDED = {
     ("GET", "/runtime/executions"): "runs:read",
     ("GET", "/runtime/executions/{execution_id}"): "runs:read",
     ("POST", "/runtime/executions/{execution_id}/cancel"): "runs:write",
+    ("GET", "/audit"): "audit:read",
 }
 PUBLIC = {
     ("POST", "/auth/login"),

@@ -66,7 +66,7 @@ def test_keys(api: Api, requests: Requests) -> None:
     key_id = api.make("/api-keys")["id"]
     assert requests.of(lambda: api.get("/api-keys")) == ["Query"]
     assert requests.of(lambda: api.delete(f"/api-keys/{key_id}")) == ["GetItem", *WRITE]
-    assert requests.of(lambda: api.delete(f"/api-keys/{key_id}")) == ["GetItem"]
+    assert requests.of(lambda: api.delete(f"/api-keys/{key_id}")) == ["GetItem", "UpdateItem"]
 
 
 def test_idempotency_costs_two_writes(api: Api, requests: Requests) -> None:
@@ -74,7 +74,19 @@ def test_idempotency_costs_two_writes(api: Api, requests: Requests) -> None:
         assert api.post("/tools", {"name": "echo"}, headers={"Idempotency-Key": "k"}).status == 201
 
     assert requests.of(create) == ["PutItem", *WRITE, "UpdateItem"]
-    assert requests.of(create) == ["PutItem", "GetItem"]
+    assert requests.of(create) == ["PutItem", "GetItem", "UpdateItem"]
+
+
+def test_a_change_that_succeeds_costs_nothing_more_for_its_audit_and_all_else_one_write(
+    api: Api, requests: Requests
+) -> None:
+    assert requests.of(lambda: api.post("/tools", {"name": "echo"})) == WRITE
+    assert requests.of(lambda: api.post("/tools", {"name": "echo"})) == [*WRITE, "UpdateItem"]
+    assert requests.of(lambda: api.post("/tools", {"nonsense": 1})) == ["UpdateItem"]
+    reader = api.as_(scopes="tools:read")
+    assert requests.of(lambda: reader.post("/tools", {"name": "other"})) == ["UpdateItem"]
+    assert requests.of(lambda: reader.get("/agents")) == ["UpdateItem"]
+    assert requests.of(lambda: reader.get("/tools/nobody")) == ["GetItem"]
 
 
 def test_workers_of_a_run(api: Api, machine: Machine, model: ScriptedModel, requests: Requests) -> None:

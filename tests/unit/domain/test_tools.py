@@ -302,14 +302,14 @@ def test_renaming_frees_the_old_name(api: Api) -> None:
 
 
 @pytest.mark.covers("DELETE /tools/{tool_ref}")
-def test_deleted_tool_is_gone_and_kept_for_audit(api: Api, items: Any) -> None:
+def test_deleted_tool_is_gone_and_kept_for_audit(api: Api, things: Any) -> None:
     tool_id = runs.internal(api)
     assert api.delete("/tools/echo").status == 204
     for ref in (tool_id, "echo"):
         assert api.get(f"/tools/{ref}").status == 404
         assert api.delete(f"/tools/{ref}").status == 404
     assert api.get("/tools").json == []
-    (kept,) = items()
+    (kept,) = things()
     assert "deleted_at" in kept["doc"]["S"]
     assert runs.internal(api) != tool_id
 

@@ -63,13 +63,15 @@ def test_a_write_that_fails_leaves_no_stamp(stamping: TenantStore, items: Items)
     assert (items(), stamping.stamped) == ([], False)
 
 
-def test_a_store_without_a_stamp_leaves_that_of_others_or_takes_it_away(
-    store: TenantStore, stamping: TenantStore, items: Items
+@pytest.mark.parametrize(
+    "write",
+    [Put(K, "2", when=None), Change(K, doc="2"), Change(K, set_parts={"p": "2"}), Change(K, drop_parts=("p",))],
+)
+def test_a_write_without_a_stamp_takes_away_the_last_ones(
+    store: TenantStore, stamping: TenantStore, items: Items, write: Write
 ) -> None:
-    stamping.write(Put(K, "1"))
-    store.write(Change(K, doc="2"))
-    assert stamps(items) == {"1": "stamp"}
-    store.write(Put(K, "3", when=None))
+    stamping.write(Put(K, "1", parts={"p": "1"}))
+    store.write(write)
     assert stamps(items) == {}
 
 

@@ -173,7 +173,7 @@ class Api:
         for name, _, value in pairs:
             values.setdefault(name, []).append(value)
         speaks = {"tenant_id": self.tenant, "user_id": self.user, "role": "user", "scopes": self.scopes}
-        speaks |= {"limits": self.limits, "budgets": self.budgets, **self.token}
+        speaks |= {"limits": self.limits, "budgets": self.budgets, "key_id": "key_1", **self.token}
         return {
             "resource": route.path,
             "path": path,
@@ -184,7 +184,8 @@ class Api:
             "multiValueQueryStringParameters": values or None,
             "pathParameters": parameters or None,
             "stageVariables": None,
-            "requestContext": {"stage": "live", "path": f"/live{path}", "authorizer": speaks},
+            "requestContext": {"stage": "live", "path": f"/live{path}", "authorizer": speaks}
+            | {"identity": {"sourceIp": "203.0.113.7"}},
             "body": body,
             "isBase64Encoded": False,
         }

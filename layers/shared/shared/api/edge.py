@@ -1,12 +1,11 @@
 """The one way in: every API function's handler is `edge(app)`.
 
-Here, once: trace id, log context, limits, bad bodies, idempotency, CORS, and errors become HTTP.
+Here, once: trace id, log context, limits, audit, bad bodies, idempotency, CORS, and errors become HTTP.
 """
 
 import json
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import cache
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 from urllib.parse import parse_qsl, quote, unquote
@@ -17,12 +16,12 @@ from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValida
 
 from shared import json_text
 from shared.api import cors, idempotency
+from shared.api.audit import Call
 from shared.api.caller import Authenticated, Caller, Permission, Public, Visitor, check, identify, visit
 from shared.api.metering import Meter
 from shared.domain.scopes import EXECUTE
 from shared.errors import BadRequest, NotFound, PayloadTooLarge, PlatformError, TableBusy, Unavailable, Unprocessable
 from shared.store.ids import new_id
-from shared.store.table import TenantStore
 from shared.telemetry import clear_log_context, log_context, logger
 
 Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
@@ -57,18 +56,11 @@ def edge(app: APIGatewayRestResolver) -> Handler:
 
     def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         trace_id = _trace_id(event)
-        meter = Meter()
+        call, meter = Call(trace_id), Meter()
         log_context(trace_id=trace_id, operation=f"{event.get('httpMethod')} {event.get('resource')}")
         try:
-            answer = _answer(app, event, context, trace_id, meter)
-        except PlatformError as error:
-            answer = _raw(error, trace_id)
-        except TableBusy:
-            logger.warning("table busy", exc_info=True)
-            answer = _raw(Unavailable("The platform is busy; try again.", headers={"Retry-After": "1"}), trace_id)
-        except Exception:  # noqa: BLE001 - the one place where the unknown becomes an opaque 500
-            logger.exception("unexpected error")
-            answer = _raw(PlatformError("The platform failed to answer; try again."), trace_id)
+            answer = _answered(app, event, context, call, meter)
+            call.end(answer["statusCode"], _code(answer))
         finally:
             clear_log_context()
         added = {"X-Trace-Id": trace_id} | cors.headers(_header(event, "origin"))
@@ -80,26 +72,43 @@ def edge(app: APIGatewayRestResolver) -> Handler:
     return handler
 
 
+def _answered(
+    app: APIGatewayRestResolver, event: dict[str, Any], context: Any, call: Call, meter: Meter
+) -> dict[str, Any]:
+    """The answer, whatever happens on the way to it."""
+    try:
+        return _answer(app, event, context, call, meter)
+    except PlatformError as error:
+        return _raw(error, call.trace_id)
+    except TableBusy:
+        logger.warning("table busy", exc_info=True)
+        return _raw(Unavailable("The platform is busy; try again.", headers={"Retry-After": "1"}), call.trace_id)
+    except Exception:  # noqa: BLE001 - the one place where the unknown becomes an opaque 500
+        logger.exception("unexpected error")
+        return _raw(PlatformError("The platform failed to answer; try again."), call.trace_id)
+
+
 def _answer(
-    app: APIGatewayRestResolver, event: dict[str, Any], context: Any, trace_id: str, meter: Meter
+    app: APIGatewayRestResolver, event: dict[str, Any], context: Any, call: Call, meter: Meter
 ) -> dict[str, Any]:
     event = event | {"path": _path(event)}
-    marks = _marks_of_route(app, event)
-    caller, starts_run = _sender(marks, event, trace_id, meter)
+    function = _function(app, event)
+    marks = () if function is None else _marks(function)
+    call.action = function.__name__ if function else call.action
+    caller, starts_run = _sender(marks, event, call, meter)
     _check_body(event, forms=any(isinstance(mark, Public) and mark.form for mark in marks))
     header = _header(event, "idempotency-key")
     if event["httpMethod"] != "POST" or header is None:
         if starts_run and isinstance(caller, Caller):
             meter.count_run(caller)
-        app.context.update(trace_id=trace_id, caller=caller)
+        app.context.update(trace_id=call.trace_id, caller=call.stamping(caller))
         return app.resolve(event, context)
     operation = f"POST {event['path']}"
     ticket = idempotency.begin(caller, header, operation, event.get("body") or "")
     if isinstance(ticket, idempotency.Replay):
         headers = ticket.answer.get("multiValueHeaders", {}) | {"Idempotency-Replayed": ["true"]}
         return ticket.answer | {"multiValueHeaders": headers, "isBase64Encoded": False}
-    caller = replace(caller, store=TenantStore(caller.tenant_id, ticket.reserved_id))
-    app.context.update(trace_id=trace_id, caller=caller)
+    app.context.update(trace_id=call.trace_id, caller=call.stamping(caller, ticket.reserved_id))
     try:
         if starts_run and isinstance(caller, Caller):
             meter.count_run(caller)
@@ -186,9 +195,7 @@ def _without(headers: dict[str, str], name: str) -> dict[str, str]:
     return {key: value for key, value in headers.items() if key.lower() != name}
 
 
-def _sender(
-    marks: tuple[Mark, ...], event: dict[str, Any], trace_id: str, meter: Meter
-) -> tuple[Caller | Visitor, bool]:
+def _sender(marks: tuple[Mark, ...], event: dict[str, Any], call: Call, meter: Meter) -> tuple[Caller | Visitor, bool]:
     """Who sent the request, and whether it starts a run; who lacks the route's scope is refused before anything else.
 
     Powertools resolves dependencies after it has validated the body, and an idempotent replay resolves none.
@@ -197,9 +204,10 @@ def _sender(
         Unauthorized, RateLimited, Forbidden: see `identify`, `Meter` and `check`.
     """
     if any(isinstance(mark, Public) for mark in marks):
-        return visit(event, trace_id), False
-    caller = identify(event, trace_id)
+        return visit(event, call.trace_id), False
+    caller = identify(event, call.trace_id)
     log_context(tenant_id=caller.tenant_id, user_id=caller.user_id)
+    call.begin(caller, event["httpMethod"], event["path"])
     meter.count_request(caller)
     wanted = [mark.scope for mark in marks if isinstance(mark, Permission)]
     for scope in wanted:
@@ -207,11 +215,12 @@ def _sender(
     return caller, event["httpMethod"] == "POST" and EXECUTE in wanted
 
 
-def _marks_of_route(app: APIGatewayRestResolver, event: dict[str, Any]) -> tuple[Mark, ...]:
+def _function(app: APIGatewayRestResolver, event: dict[str, Any]) -> Callable[..., Any] | None:
+    """The handler of the route."""
     for route in (*app._static_routes, *app._dynamic_routes):
         if route.method == event["httpMethod"] and route.rule.match(event["path"]):
-            return _marks(route.func)
-    return ()
+            return route.func
+    return None
 
 
 @cache
@@ -250,6 +259,13 @@ def _body(error: PlatformError, trace_id: str) -> str:
     if error.errors is not None:
         body["errors"] = error.errors
     return json.dumps(body, ensure_ascii=False)
+
+
+def _code(answer: dict[str, Any]) -> str | None:
+    """What the audit says of an answer beside its status."""
+    if answer["statusCode"] >= 400:
+        return str(json.loads(answer.get("body") or "{}").get("code"))
+    return "replayed" if "Idempotency-Replayed" in answer.get("multiValueHeaders", {}) else None
 
 
 def _response(error: PlatformError, trace_id: str) -> Response[Any]:

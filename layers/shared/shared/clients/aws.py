@@ -11,6 +11,7 @@ from shared.config import settings
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_secretsmanager import SecretsManagerClient
+    from mypy_boto3_sqs import SQSClient
     from mypy_boto3_stepfunctions import SFNClient
 
 
@@ -53,3 +54,9 @@ def stepfunctions_control() -> "SFNClient":
 def secretsmanager() -> "SecretsManagerClient":
     """Secrets Manager."""
     return boto3.client("secretsmanager", config=_config(connect_timeout=2, read_timeout=5))
+
+
+@cache
+def sqs() -> "SQSClient":
+    """SQS."""
+    return boto3.client("sqs", config=_config(connect_timeout=2, read_timeout=5))

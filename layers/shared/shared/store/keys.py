@@ -187,9 +187,19 @@ def agent_stats(agent_id: str) -> str:
     return f"AGENT#{agent_id}#STAT"
 
 
+def run_stat(agent_id: str | None, finished_at: str, run_id: str) -> Key:
+    """The figures of a run; those of runs without an agent lie together."""
+    partition = "RUN_STAT" if agent_id is None else agent_stats(agent_id)
+    return Key(partition, f"{finished_at}#{run_id}")
+
+
 def tool_stats(tool_id: str) -> str:
     """The partition of the figures of a tool's calls, sorted by the time they ended."""
     return f"TOOL#{tool_id}#STAT"
+
+
+def call_stat(tool_id: str, ended_at: str, run_id: str, tool_call_id: str) -> Key:
+    return Key(tool_stats(tool_id), f"{ended_at}#{run_id}#{tool_call_id}")
 
 
 def idempotency(operation: str, digest: str) -> Key:

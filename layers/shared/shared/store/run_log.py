@@ -43,7 +43,7 @@ class Log:
 def read(store: TenantStore, run_id: str) -> Log:
     """The whole log; 1 request per megabyte. Empty if the run does not exist."""
     page = store.query(keys.run_log(run_id), limit=None)
-    events = [event for item in page.items for event in _events(item.sort, item.doc)]
+    events = [event for item in page.items for event in events_of(item.sort, item.doc)]
     return Log(events, dict(page.items[0].parts) if page.items else {})
 
 
@@ -52,7 +52,7 @@ def read_after(store: TenantStore, run_id: str, after: int, limit: int | None = 
     # The event behind `after` may sit inside a batch that began up to MAX_BATCH - 1 numbers earlier.
     start = keys.log_batch(run_id, max(0, after - MAX_BATCH + 1)).sort
     page = store.query(keys.run_log(run_id), limit=(limit or MAX_BATCH) + MAX_BATCH, after=start if after else None)
-    events = [event for item in page.items for event in _events(item.sort, item.doc) if event.id > after]
+    events = [event for item in page.items for event in events_of(item.sort, item.doc) if event.id > after]
     return events[:limit]
 
 
@@ -66,7 +66,7 @@ def read_on(store: TenantStore, run_id: str, tail: int) -> list[Event]:
     """
     start = keys.log_batch(run_id, tail).sort
     page = store.query(keys.run_log(run_id), limit=MAX_BATCH, after=start)
-    return [event for item in page.items for event in _events(item.sort, item.doc)]
+    return [event for item in page.items for event in events_of(item.sort, item.doc)]
 
 
 def append(
@@ -89,6 +89,13 @@ def append(
     return Put(keys.log_batch(run_id, tail + 1), doc, when="absent", parts=heads)
 
 
-def _events(sort: str, doc: str) -> list[Event]:
+def run_of(partition: str) -> str | None:
+    """The run whose log a partition is; None if it is another partition."""
+    prefix = keys.run_log("")
+    return partition.removeprefix(prefix) if partition.startswith(prefix) else None
+
+
+def events_of(sort: str, doc: str) -> list[Event]:
+    """The events of one batch, by its sort key and document."""
     first = int(sort.rpartition("#")[2])
     return [Event(id=first + n, **event) for n, event in enumerate(json.loads(doc))]

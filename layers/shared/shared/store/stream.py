@@ -16,7 +16,7 @@ class Written:
     """One change of one tenant's item.
 
     Attributes:
-        by: the stamp of the request that made the change; None if a worker made it, or a request left it standing.
+        by: the stamp of the request that made the change; None if no request did.
     """
 
     tenant_id: str

@@ -20,7 +20,7 @@ from shared.errors import ConditionFailed, TableBusy
 from shared.store import writes as requests
 from shared.store.ids import new_id
 from shared.store.keys import DirectoryKey, Key
-from shared.store.writes import Add, Change, Exists, Put, Remove, Write
+from shared.store.writes import Add, Change, Exists, Put, Remove, Upsert, Write
 
 __all__ = [
     "Add",
@@ -31,6 +31,7 @@ __all__ = [
     "Put",
     "Remove",
     "TenantStore",
+    "Upsert",
     "Write",
     "failed_writes",
     "find_directory_entry",

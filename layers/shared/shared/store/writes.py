@@ -74,6 +74,15 @@ class Exists:
 
 
 @dataclass(frozen=True, slots=True)
+class Upsert:
+    """Write a whole item, whatever stands there, by an UpdateItem: the one write that every function may do."""
+
+    key: Key
+    doc: str
+    expires_at: int
+
+
+@dataclass(frozen=True, slots=True)
 class Add:
     """Add to the numbers of an item, which begins with them if it does not exist.
 
@@ -84,7 +93,7 @@ class Add:
     amounts: Mapping[str, int | Decimal]
 
 
-Write = Put | Change | Remove | Exists | Add
+Write = Put | Change | Remove | Exists | Upsert | Add
 
 
 def stamped(writes: Sequence[Write]) -> int | None:
@@ -107,6 +116,8 @@ def request(write: Write, address: Address, by: str | None = None) -> "TransactW
             return {"Put": target | _put(write, address, by)}  # type: ignore[typeddict-item]
         case Change():
             return {"Update": target | {"Key": address(write.key)} | _change(write, by)}  # type: ignore[typeddict-item]
+        case Upsert():
+            return {"Update": target | {"Key": address(write.key)} | _upsert(write)}  # type: ignore[typeddict-item]
         case Add():
             return {"Update": target | {"Key": address(write.key)} | _add(write)}  # type: ignore[typeddict-item]
         case Remove():
@@ -169,22 +180,36 @@ def _change(write: Change, by: str | None) -> dict[str, Any]:
         names |= {"#version": "version"}
         values[":expected"] = {"N": str(write.when)}
         conditions.append("#version = :expected")
-    if by is not None:
-        names |= {"#by": "by"}
+    names |= {"#by": "by"}
+    drops = [f"#parts.#d{n}" for n in range(len(write.drop_parts))]
+    if by is None:
+        # The stamp tells of the last change, and this one is nobody's.
+        drops.append("#by")
+    else:
         values[":by"] = {"S": by}
         sets.append("#by = :by")
-    expression = f"SET {', '.join(sets)}" if sets else ""
-    if write.drop_parts:
-        expression += " REMOVE " + ", ".join(f"#parts.#d{n}" for n in range(len(write.drop_parts)))
+    clauses = [("SET", sets), ("REMOVE", drops)]
+    expression = " ".join(f"{word} {', '.join(what)}" for word, what in clauses if what)
     arguments: dict[str, Any] = {
-        "UpdateExpression": expression.strip(),
+        "UpdateExpression": expression,
         "ConditionExpression": " AND ".join(conditions),
+        "ExpressionAttributeNames": names,
     }
-    if names:
-        arguments["ExpressionAttributeNames"] = names
     if values:
         arguments["ExpressionAttributeValues"] = values
     return arguments
+
+
+def _upsert(write: Upsert) -> dict[str, Any]:
+    return {
+        "UpdateExpression": "SET doc = :doc, #version = :one, expires_at = :expires_at",
+        "ExpressionAttributeNames": {"#version": "version"},
+        "ExpressionAttributeValues": {
+            ":doc": {"S": write.doc},
+            ":one": {"N": "1"},
+            ":expires_at": {"N": str(write.expires_at)},
+        },
+    }
 
 
 def _add(write: Add) -> dict[str, Any]:

@@ -1,0 +1,11 @@
+"""Worker: what follows from changes in the table, from its stream: audit records, figures of runs and tool calls."""
+
+from typing import Any
+
+from shared.domain import changes
+from shared.telemetry import worker
+
+
+@worker
+def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
+    return {"batchItemFailures": [{"itemIdentifier": place} for place in changes.follow(event["Records"])]}
