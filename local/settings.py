@@ -40,6 +40,7 @@ PARAMETERS = {
 # These stay out of the parameters, and so out of the emulator's state on disk.
 _SECRETS = {"API_KEY_PEPPER", "CUSTOM_API_KEY", "JWT_SECRET", "JWT_SECRET_PREVIOUS", "OPENAI_API_KEY"}
 _NAMES = frozenset(PARAMETERS) | _SECRETS | {"HOST", "PORT", "SYNC_WAIT_SECONDS"}
+_SECRET_BYTES = {"HS256": 32, "HS384": 48, "HS512": 64}
 _PREFIXES = ("SECRET_", "TOOL_")
 
 
@@ -61,6 +62,7 @@ def completed(settings: Mapping[str, str], standins_port: int) -> dict[str, str]
     """The settings with what only the local runtime adds: demo tenants, offline model, reachable stand-ins."""
     standins = f"127.0.0.1:{standins_port}"
     result = {name: value for name, value in settings.items() if value and name not in ("HOST", "PORT")}
+    _check_token_settings(result)
     result["AUTH_API_KEYS"] = json.dumps(boot_keys(settings.get("AUTH_API_KEYS", "")), sort_keys=True)
     if "OPENAI_API_KEY" not in result and "OPENAI_BASE_URL" not in result:
         result["OPENAI_API_KEY"] = "offline"
@@ -68,6 +70,16 @@ def completed(settings: Mapping[str, str], standins_port: int) -> dict[str, str]
     reachable = [result.get("TOOL_PRIVATE_HOSTS", ""), standins, f"localhost:{standins_port}"]
     result["TOOL_PRIVATE_HOSTS"] = ",".join(filter(None, reachable))
     return result
+
+
+def _check_token_settings(settings: Mapping[str, str]) -> None:
+    """Say at the start what would else fail the first login."""
+    algorithm = settings.get("JWT_ALGORITHM", "HS256")
+    if algorithm not in _SECRET_BYTES:
+        raise LocalError(f"JWT_ALGORITHM must be one of {', '.join(_SECRET_BYTES)}, not {algorithm!r}")
+    for name in ("JWT_SECRET", "JWT_SECRET_PREVIOUS"):
+        if name in settings and len(settings[name].encode()) < _SECRET_BYTES[algorithm]:
+            raise LocalError(f"{name} needs at least {_SECRET_BYTES[algorithm]} bytes for {algorithm}")
 
 
 def boot_keys(text: str) -> dict[str, Any]:

@@ -32,8 +32,8 @@ def _in_layer(*command: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False)
 
 
-def _brought(files: list[Path]) -> dict[str, list[str]]:
-    done = _in_layer(sys.executable, "-c", _PROBE, json.dumps([HEAVY, [str(file) for file in files]]))
+def _brought(files: list[Path], heavy: tuple[str, ...] = HEAVY) -> dict[str, list[str]]:
+    done = _in_layer(sys.executable, "-c", _PROBE, json.dumps([heavy, [str(file) for file in files]]))
     assert done.returncode == 0, done.stderr
     return {str(Path(file).relative_to(FUNCTIONS)): names for file, names in json.loads(done.stdout).items()}
 
@@ -47,6 +47,12 @@ def test_a_cold_start_of_the_api_loads_nothing_heavy() -> None:
     light = [function.file for function in functions() if function.file.parent.name != "agent_run"]
     heavy = {file: names for file, names in _brought(light).items() if names}
     assert not heavy, f"import it where it is used, or not at all (it costs up to 900 ms of cold start): {heavy}"
+
+
+def test_only_who_deals_with_tokens_loads_what_makes_them() -> None:
+    others = [f.file for f in functions() if f.file.parent.name not in {"agent_run", "auth", "authorizer"}]
+    found = {file: names for file, names in _brought(others, ("jwt",)).items() if names}
+    assert not found, f"the modules of logins and tokens are for functions/auth and the authorizer: {found}"
 
 
 @pytest.mark.parametrize(

@@ -216,6 +216,14 @@ def test_only_named_settings_leave_the_users_environment() -> None:
 def test_the_offline_model_stands_in_only_where_no_model_is_set() -> None:
     assert completed({}, 8001)["OPENAI_BASE_URL"] == "http://127.0.0.1:8001/v1"
     assert "OPENAI_BASE_URL" not in completed({"OPENAI_API_KEY": "k"}, 8001)
+    for wrong in (
+        {"JWT_SECRET": "short"},
+        {"JWT_ALGORITHM": "RS256"},
+        {"JWT_ALGORITHM": "HS512", "JWT_SECRET": "x" * 63},
+    ):
+        with pytest.raises(LocalError, match="JWT_"):
+            completed(wrong, 8001)
+    assert completed({"JWT_SECRET": "x" * 32}, 8001)["JWT_SECRET"] == "x" * 32
     assert completed({"OPENAI_BASE_URL": "http://x/v1"}, 8001)["OPENAI_BASE_URL"] == "http://x/v1"
 
 

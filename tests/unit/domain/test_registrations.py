@@ -1,5 +1,6 @@
 """Registration: a user with a tenant of their own, and names that are unique in the platform."""
 
+import hashlib
 import json
 from collections.abc import Callable
 from typing import Any
@@ -109,6 +110,23 @@ def test_fields_that_are_refused(api: Api, items: Items, fields: dict[str, Any],
 def test_own_tenant_and_invitation_exclude_each_other(api: Api) -> None:
     answer = register(api, tenant_name="x", invite_token="y")
     assert (answer.status, answer.code) == (422, "validation_error")
+
+
+@pytest.mark.parametrize(
+    "email", ["a@b.co", "a+b@mail.example.com", "x@xn--e1afmkfd.xn--p1ai", "o'neil@example.museum"]
+)
+def test_addresses_of_all_kinds(api: Api, email: str) -> None:
+    assert register(api, email=email).json["email"] == email
+    assert api.post("/auth/login", {"email": email, "password": PASSWORD}).status == 200
+
+
+def test_idempotency_record_does_not_give_the_body_away(api: Api, items: Items) -> None:
+    """Without the client's key nobody can tell a guessed password from another."""
+    body = {"username": "ann", "password": PASSWORD}
+    api.post("/auth/register", {"email": "ann@example.com"} | body, headers=KEY)
+    api.post("/auth/login", body, headers=KEY)
+    for text in (json.dumps(body), json.dumps({"email": "ann@example.com"} | body)):
+        assert hashlib.sha256(text.encode()).hexdigest() not in json.dumps(items())
 
 
 @pytest.mark.parametrize("password", ["pass word", "ü" * 128, "\x00 zero byte", "x" * 73 + "y", "ﬁne \ufb01 ligature"])
