@@ -72,6 +72,7 @@ def _welcome(runtime: Runtime, seconds: float) -> None:
     _say(
         f"""
 Agent Platform is ready after {seconds:.1f} s: {runtime.url}
+Its documentation: {runtime.url}/docs
 Admin key of the demo tenant: {runtime.admin_key}
 Echo tool for your agents: {runtime.tools_url}/echo
 
