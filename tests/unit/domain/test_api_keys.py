@@ -183,6 +183,8 @@ def test_body_is_optional(api: Api) -> None:
         ({"expires_at": "2001-01-01T00:00:00Z"}, "expires_at"),
         ({"expires_at": "2101-01-01T00:00:00"}, "expires_at"),
         ({"expires_at": "tomorrow"}, "expires_at"),
+        ({"expires_at": 4102444800}, "expires_at"),
+        ({"expires_at": "4102444800"}, "expires_at"),
         ({"key": "ap_dev_x"}, "key"),
         ({"tenant_id": "tenant_b"}, "tenant_id"),
         ({"user_id": "user_9"}, "user_id"),

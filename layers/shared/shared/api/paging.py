@@ -21,9 +21,7 @@ _MOST_ROUNDS = 10
 
 IfMatch = Annotated[str | None, Header(alias="If-Match", description="Change only this version, else 409.")]
 
-Prefer = Annotated[
-    str | None, Header(alias="Prefer", max_length=200, description="`respond-async`: answer 202 at once.")
-]
+Prefer = Annotated[str | None, Header(alias="Prefer", description="`respond-async`: answer 202 at once.")]
 
 
 class PagingQuery(BaseModel):

@@ -52,7 +52,12 @@ DOCUMENTED: dict[int, Any] = {
         "before is resumed with `Last-Event-ID` at `/runs/{run_id}/stream`.",
         "content": {
             _MEDIA_TYPE: {
-                "schema": {"type": "string"},
+                "schema": {
+                    "title": "StreamedEvent",
+                    "type": "object",
+                    "required": ["id", "event", "data"],
+                    "properties": {name: {"type": "string"} for name in ("id", "event", "data")},
+                },
                 "example": 'id: 1\nevent: start\ndata: {"run_id": "019aa649-1a04-7000-8000-000000000004", '
                 '"trace_id": "trace"}\n\nid: 2\nevent: message.delta\ndata: {"step": 1, "attempt": 1, "content": '
                 '"It is"}\n\n: keep-alive\n\n',

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from shared.domain import agents
 from shared.domain.agents import Agent, AgentVersion
-from shared.domain.fields import Model
+from shared.domain.fields import Model, Whole
 from shared.errors import ConditionFailed, Conflict, NotFound, VersionConflict
 from shared.store import keys
 from shared.store.table import Page, TenantStore
@@ -18,7 +18,7 @@ _NUMBER = re.compile(r"[1-9][0-9]{0,8}")
 class AgentDeploy(Model):
     """The version to deploy; the current one if left out."""
 
-    version: Annotated[int, Field(ge=1, le=999_999_999)] | None = None
+    version: Annotated[Whole, Field(ge=1, le=999_999_999)] | None = None
 
 
 def publish(store: TenantStore, ref: str, expected: int | None) -> Agent:

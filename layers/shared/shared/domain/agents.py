@@ -13,7 +13,19 @@ from shared import clock
 from shared.config import settings
 from shared.domain import bindings, named, tools
 from shared.domain.bindings import Binding
-from shared.domain.fields import Model, Name, Prompt, Record, ShortText, SmallObject, Tags, left_out
+from shared.domain.fields import (
+    Flag,
+    Model,
+    Name,
+    Number,
+    Prompt,
+    Record,
+    ShortText,
+    SmallObject,
+    Tags,
+    Whole,
+    left_out,
+)
 from shared.domain.models import ModelName
 from shared.domain.tools import Tool
 from shared.errors import ConditionFailed, Conflict, NotFound
@@ -25,15 +37,15 @@ from shared.store.table import Exists, Item, Put, TenantStore, Write
 class LlmParams(Model):
     """Parameters of the chat completion, by the names of the OpenAI API. Anything else is refused."""
 
-    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
-    top_p: Annotated[float, Field(ge=0, le=1)] | None = None
-    max_tokens: Annotated[int, Field(ge=1, le=100_000)] | None = None
-    max_completion_tokens: Annotated[int, Field(ge=1, le=100_000)] | None = None
-    presence_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
-    frequency_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
-    seed: Annotated[int, Field(ge=-(2**53) + 1, le=2**53 - 1)] | None = None
+    temperature: Annotated[Number, Field(ge=0, le=2)] | None = None
+    top_p: Annotated[Number, Field(ge=0, le=1)] | None = None
+    max_tokens: Annotated[Whole, Field(ge=1, le=100_000)] | None = None
+    max_completion_tokens: Annotated[Whole, Field(ge=1, le=100_000)] | None = None
+    presence_penalty: Annotated[Number, Field(ge=-2, le=2)] | None = None
+    frequency_penalty: Annotated[Number, Field(ge=-2, le=2)] | None = None
+    seed: Annotated[Whole, Field(ge=-(2**53) + 1, le=2**53 - 1)] | None = None
     stop: Annotated[list[Annotated[str, Field(max_length=100)]], Field(max_length=4)] | None = None
-    parallel_tool_calls: bool | None = None
+    parallel_tool_calls: Flag | None = None
     reasoning_effort: Literal["minimal", "low", "medium", "high"] | None = None
     response_format: SmallObject | None = None
 
@@ -59,13 +71,13 @@ class AgentCreate(AgentFields):
     """A new agent. `tool_ids` binds tools with the defaults of a binding."""
 
     tool_ids: Annotated[list[Annotated[str, Field(max_length=64)]], Field(max_length=bindings.MAX_PER_AGENT)] = []
-    version: Annotated[int, Field(ge=1, le=1_000_000)] = 1
+    version: Annotated[Whole, Field(ge=1, le=1_000_000)] = 1
 
 
 class AgentReplace(AgentFields):
     """All that a client may set; what is left out goes back to its default. `version` is read from `If-Match` only."""
 
-    version: int | None = None
+    version: Whole | None = None
 
 
 class AgentPatch(Model):

@@ -16,14 +16,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
 
-from pydantic import AfterValidator, AwareDatetime, Field
+from pydantic import AfterValidator, Field
 
 from shared import clock
 from shared.clients.secrets import secret
 from shared.config import boot_keys, settings
 from shared.domain import budgets, grants, users
 from shared.domain.budgets import Budget
-from shared.domain.fields import Model, Name, Record
+from shared.domain.fields import Model, Name, Record, ZonedMoment
 from shared.domain.limits import MoneyBudget, TokenBudget
 from shared.domain.scopes import SCOPES, common, meant, role_of
 from shared.errors import ConditionFailed, NotFound
@@ -65,7 +65,7 @@ class ApiKeyCreate(Model):
 
     name: Name = "key"
     scopes: Annotated[list[Scope], Field(max_length=50)] | None = None
-    expires_at: Annotated[AwareDatetime, AfterValidator(_in_future)] | None = None
+    expires_at: Annotated[ZonedMoment, AfterValidator(_in_future)] | None = None
     limits: KeyLimits = KeyLimits()
 
 

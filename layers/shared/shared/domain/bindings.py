@@ -13,7 +13,7 @@ from shared import clock
 from shared.clients.address import canonical_host
 from shared.config import settings
 from shared.domain import named, tools
-from shared.domain.fields import Model, Record
+from shared.domain.fields import Model, Record, Whole
 from shared.domain.limits import RateLimit
 from shared.errors import ConditionFailed, Conflict, NotFound
 from shared.store import keys
@@ -26,7 +26,7 @@ MAX_PER_AGENT = 40
 
 Hostname = Annotated[str, Field(min_length=1, max_length=253), AfterValidator(canonical_host)]
 SecretRef = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
-TimeoutMs = Annotated[int, Field(ge=1, le=60_000, description="TOOL_DEFAULT_TIMEOUT_MS if left out.")]
+TimeoutMs = Annotated[Whole, Field(ge=1, le=60_000, description="TOOL_DEFAULT_TIMEOUT_MS if left out.")]
 
 
 def default_timeout_ms() -> int:

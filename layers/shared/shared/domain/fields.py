@@ -1,12 +1,15 @@
 """Field types and limits that several models share."""
 
+import re
 import unicodedata
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 from shared import json_text
+
+_DATE = re.compile(r"\d{4}-\d\d-\d\d")
 
 
 class Model(BaseModel):
@@ -35,6 +38,13 @@ def _clean_name(value: str) -> str:
     return value
 
 
+def _written_out(value: Any) -> Any:
+    # Pydantic would take a number, also in a text, for seconds since 1970.
+    if not isinstance(value, datetime) and not (isinstance(value, str) and _DATE.match(value)):
+        raise ValueError("must be a time in ISO 8601, such as 2026-11-21T12:00:00Z")
+    return value
+
+
 def json_size(limit: int) -> AfterValidator:
     """Refuses what takes up more than so many bytes as JSON."""
 
@@ -52,6 +62,11 @@ def _in_utc(moment: datetime) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
+Whole = Annotated[int, Field(strict=True)]
+Number = Annotated[float, Field(strict=True)]
+Flag = Annotated[bool, Field(strict=True)]
+"""JSON's own types: the text "1" is no number, and `true` is not 1."""
+
 # The limit comes twice: a text can grow when it is normalized.
 Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_clean_name), Field(max_length=200)]
 """1 to 200 printable characters, without blanks around them."""
@@ -62,8 +77,11 @@ Prompt = Annotated[str, Field(max_length=32_000)]
 InputMessage = Annotated[str, Field(min_length=1, max_length=100_000), json_size(100_002)]  # with its quotes
 Tags = Annotated[list[Label], Field(max_length=20)]
 SessionId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
-Moment = Annotated[datetime, AfterValidator(_in_utc)]
+Moment = Annotated[datetime, BeforeValidator(_written_out), AfterValidator(_in_utc)]
 """ISO 8601; UTC if it names no zone."""
+
+ZonedMoment = Annotated[AwareDatetime, BeforeValidator(_written_out)]
+"""ISO 8601 with its zone."""
 
 SmallObject = Annotated[dict[str, Any], json_size(4_096)]
 JsonSchema = Annotated[dict[str, Any], json_size(16_384)]

@@ -12,7 +12,7 @@ from shared import clock
 from shared.clients import machines
 from shared.domain import agents, conversation, plans, run_ends, session_heads, session_queue
 from shared.domain.budgets import Budget
-from shared.domain.fields import InputMessage, Model, SessionId, SmallObject
+from shared.domain.fields import InputMessage, Model, SessionId, SmallObject, Whole
 from shared.domain.plans import Plan, RunLimits
 from shared.domain.run_records import Run, RunEvent, read, start_event, stored
 from shared.domain.scopes import holds
@@ -44,10 +44,10 @@ _BEGUN_WITH = {"llm": 1, "tool": 2}
 class LimitsInput(Model):
     """What the run may use up; what is left out has the default."""
 
-    max_steps: Annotated[int, Field(ge=1, le=50)] = 20
-    max_tokens: Annotated[int, Field(ge=1, le=2_000_000)] = 200_000
+    max_steps: Annotated[Whole, Field(ge=1, le=50)] = 20
+    max_tokens: Annotated[Whole, Field(ge=1, le=2_000_000)] = 200_000
     max_seconds: Annotated[
-        int, Field(ge=1, le=3600, description="At most 290, unless the request prefers `respond-async`.")
+        Whole, Field(ge=1, le=3600, description="At most 290, unless the request prefers `respond-async`.")
     ] = 120
     max_cost_usd: Annotated[str, Field(pattern=r"^(0|[1-9][0-9]{0,5})(\.[0-9]{1,6})?$")] | None = None
 

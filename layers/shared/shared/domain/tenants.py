@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Field
 
 from shared import clock
 from shared.config import settings
-from shared.domain.fields import Model, Name, Record
+from shared.domain.fields import Model, Name, Record, Whole
 from shared.domain.limits import MoneyBudget, RateLimit, TokenBudget
 from shared.store import keys
 from shared.store.table import Item, Put, TenantStore, Write
@@ -36,7 +36,7 @@ def _one_of_each(limits: list[str]) -> list[str]:
 
 RateLimits = Annotated[list[RateLimit], Field(max_length=4), AfterValidator(_one_of_each)]
 TenantId = Annotated[str, Field(pattern=_ID.pattern)]
-Burst = Annotated[int, Field(ge=1, le=10_000)]
+Burst = Annotated[Whole, Field(ge=1, le=10_000)]
 
 
 class TenantLimits(Model):

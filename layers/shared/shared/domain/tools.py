@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field
 from shared import clock
 from shared.clients.address import parse_url
 from shared.domain import named, schemas, tool_requests
-from shared.domain.fields import JsonSchema, Label, Model, Name, Record, ShortText, Tags, left_out
+from shared.domain.fields import Flag, JsonSchema, Label, Model, Name, Record, ShortText, Tags, Whole, left_out
 from shared.domain.tool_requests import ArgumentPlace, is_forbidden
 from shared.errors import ConditionFailed, Conflict, NotFound, Unprocessable
 from shared.store import keys
@@ -61,7 +61,7 @@ class ToolFields(Model):
     argument_places: Places = {}
     auth_type: AuthType = "none"
     auth_config: AuthConfig = AuthConfig()
-    idempotent: bool = False
+    idempotent: Flag = False
     category: Label | None = None
     tags: Tags = []
     status: ToolStatus = "active"
@@ -70,13 +70,13 @@ class ToolFields(Model):
 class ToolCreate(ToolFields):
     """A new tool. Without `endpoint` it is one of the platform's own, named by `name`."""
 
-    version: Annotated[int, Field(ge=1, le=1_000_000)] = 1
+    version: Annotated[Whole, Field(ge=1, le=1_000_000)] = 1
 
 
 class ToolReplace(ToolFields):
     """All that a client may set; what is left out goes back to its default. `version` is read from `If-Match` only."""
 
-    version: int | None = None
+    version: Whole | None = None
 
 
 class ToolPatch(Model):
@@ -91,7 +91,7 @@ class ToolPatch(Model):
     argument_places: Places = left_out()
     auth_type: AuthType = left_out()
     auth_config: AuthConfig = left_out()
-    idempotent: bool = left_out()
+    idempotent: Flag = left_out()
     category: Label | None = None
     tags: Tags = left_out()
     status: ToolStatus = left_out()

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from shared import clock
 from shared.domain import grants
-from shared.domain.fields import Model, Name, Record, left_out
+from shared.domain.fields import Flag, Model, Name, Record, left_out
 from shared.domain.scopes import ROLES
 from shared.errors import ConditionFailed, Conflict, NotFound, VersionConflict
 from shared.store import keys
@@ -50,7 +50,7 @@ class UserPatch(Model):
     """What to change of a user."""
 
     role: Role = left_out()
-    is_active: bool = left_out()
+    is_active: Flag = left_out()
     full_name: Name | None = None
 
 
