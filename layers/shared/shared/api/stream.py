@@ -58,9 +58,11 @@ DOCUMENTED: dict[int, Any] = {
                     "required": ["id", "event", "data"],
                     "properties": {name: {"type": "string"} for name in ("id", "event", "data")},
                 },
-                "example": 'id: 1\nevent: start\ndata: {"run_id": "019aa649-1a04-7000-8000-000000000004", '
-                '"trace_id": "trace"}\n\nid: 2\nevent: message.delta\ndata: {"step": 1, "attempt": 1, "content": '
-                '"It is"}\n\n: keep-alive\n\n',
+                "example": {
+                    "id": "2",
+                    "event": "message.delta",
+                    "data": '{"step": 1, "attempt": 1, "content": "It is"}',
+                },
             }
         },
     }
