@@ -55,6 +55,7 @@ _ANSWERS: dict[str, tuple[int | None, str, str, Json]] = {
     "MISSING_AUTHENTICATION_TOKEN": (404, '"No such route."', "not_found", {}),
     "REQUEST_TOO_LARGE": (413, '"The request body is too large."', "payload_too_large", {}),
     "UNSUPPORTED_MEDIA_TYPE": (415, '"The body must be application/json."', "unsupported_content_type", {}),
+    "INVALID_API_KEY": (503, '"The platform is busy; try again."', "unavailable", {"Retry-After": "'1'"}),
     "THROTTLED": (429, '"Too many requests."', "rate_limited", {"Retry-After": "'1'"}),
     "INTEGRATION_TIMEOUT": (504, '"The platform did not answer in time."', "timeout", {}),
     "DEFAULT_4XX": (None, "$context.error.messageString", "bad_request", {}),
@@ -107,7 +108,7 @@ def _method(operation: Operation) -> Json:
     """A Lambda integration. Whoever calls must have passed the authorizer, unless the route is public."""
     return {
         "responses": {},
-        "security": [] if operation.scope == "" else [{"KeyAuthorizer": []}],
+        "security": [] if operation.scope == "" else [{"KeyAuthorizer": [], "UsagePlanKey": []}],
         "x-amazon-apigateway-integration": {
             "type": "aws_proxy",
             "httpMethod": "POST",
@@ -192,7 +193,9 @@ def _security_schemes() -> Json:
                 "authorizerUri": {"Fn::Sub": _FUNCTION.format(_AUTHORIZER) + "/invocations"},
                 "authorizerCredentials": _ROLE,
             },
-        }
+        },
+        # The key by which usage plans count; it is the authorizer that names it, whatever a client sends.
+        "UsagePlanKey": {"type": "apiKey", "in": "header", "name": "x-api-key"},
     }
 
 

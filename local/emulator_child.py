@@ -270,7 +270,7 @@ async def _told_to_stop(parent: int) -> None:
 def _patch(proxy: FunctionProxy) -> None:
     from ministack import app
     from ministack.core import persistence
-    from ministack.services import lambda_svc, stepfunctions
+    from ministack.services import apigateway_v1, lambda_svc, stepfunctions
 
     expected = (
         list(inspect.signature(lambda_svc._execute_function_proxy).parameters)
@@ -280,6 +280,8 @@ def _patch(proxy: FunctionProxy) -> None:
         "_execute_function_proxy" in lambda_svc._execute_function_dispatch.__code__.co_names,
         _START_DELAY in stepfunctions._run_execution.__code__.co_consts,
         stepfunctions.time is time,
+        list(inspect.signature(apigateway_v1._get_usage_plans).parameters) == ["query_params"],
+        list(inspect.signature(apigateway_v1._v1_paginated_response).parameters) == ["items_list", "query_params"],
         list(inspect.signature(persistence._state_format_version).parameters) == ["service"],
         list(inspect.signature(persistence._json_default).parameters) == ["obj"],
         hasattr(app, "_build_persistence_save_dict"),
@@ -291,6 +293,15 @@ def _patch(proxy: FunctionProxy) -> None:
     # Handlers log to the data folder already; here each call would stay in memory and in every snapshot.
     lambda_svc._emit_lambda_logs = lambda *_, **__: None
     stepfunctions.time = _Clock()
+
+    def plans_of_key(query_params: Any) -> Any:
+        # The stock one gives all plans, whatever key it is asked for.
+        key = apigateway_v1._qp(query_params, "keyId")
+        plans = apigateway_v1._usage_plans.items()
+        found = [plan for plan_id, plan in plans if key in {None, *apigateway_v1._usage_plan_keys.get(plan_id, {})}]
+        return apigateway_v1._v1_paginated_response(found, query_params)
+
+    apigateway_v1._get_usage_plans = plans_of_key
 
 
 def _forget_stream_positions(state: Path) -> None:

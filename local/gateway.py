@@ -23,6 +23,7 @@ from local.messages import (
 from local.mocks import NoTemplateError, mock_reply
 from local.routing import Routes
 from local.stack import Api, Authorizer, Mock, Route
+from local.usage_plans import UsagePlans
 from local.web import WebFunctionError, WebHost
 
 Scope = MutableMapping[str, Any]
@@ -46,8 +47,9 @@ class _RefusedError(Exception):
 class Gateway:
     """An ASGI application that serves one API from the functions of a host."""
 
-    def __init__(self, api: Api, host: Host, web: WebHost) -> None:
-        self._api, self._host, self._web = api, host, web
+    def __init__(self, api: Api, host: Host, web: WebHost, plans: UsagePlans) -> None:
+        self._api, self._host, self._web, self._plans = api, host, web, plans
+        self._reading = asyncio.Lock()
         self._routes = Routes(api.routes)
         self._verdicts: dict[tuple[str, ...], tuple[float, dict[str, Any]]] = {}
 
@@ -74,7 +76,9 @@ class Gateway:
         route, parameters = match
         event = event_of(request, route, parameters, self._api, None)
         if route.authorizer is not None:
-            event["requestContext"]["authorizer"] = await self._caller(route.authorizer, event, request)
+            event["requestContext"]["authorizer"] = await self._caller(
+                route.authorizer, event, request, route.needs_key
+            )
         return route, with_body(event, request, self._api)
 
     async def _answer(self, route: Route, event: dict[str, Any]) -> Reply:
@@ -119,7 +123,9 @@ class Gateway:
                 raise _RefusedError("INTEGRATION_FAILURE") from None
             await send({"type": "http.response.body", "body": b""})
 
-    async def _caller(self, authorizer: Authorizer, event: dict[str, Any], request: Request) -> dict[str, Any]:
+    async def _caller(
+        self, authorizer: Authorizer, event: dict[str, Any], request: Request, needs_key: bool
+    ) -> dict[str, Any]:
         """Who is calling, in the authorizer's words; every value is text, as API Gateway makes it."""
         identity = tuple(_identity(source, event) for source in authorizer.identity)
         if not all(identity):
@@ -134,8 +140,20 @@ class Gateway:
                 self._verdicts[authorizer.function, *identity] = time.monotonic(), verdict
         if not allows(verdict["policyDocument"], arn):
             raise _RefusedError("ACCESS_DENIED")
+        if needs_key:
+            await self._count(str(verdict.get("usageIdentifierKey", "")))
         context = {name: as_text(value) for name, value in (verdict.get("context") or {}).items()}
         return {"principalId": verdict["principalId"], **context}
+
+    async def _count(self, key: str) -> None:
+        """Let a request pass by the key that the authorizer named, if its usage plan lets it."""
+        if self._plans.must_read(key):
+            async with self._reading:
+                if self._plans.must_read(key):
+                    await asyncio.get_running_loop().run_in_executor(None, self._plans.read)
+        refusal = self._plans.refusal(key)
+        if refusal:
+            raise _RefusedError(refusal)
 
     async def _ask(self, authorizer: Authorizer, event: dict[str, Any]) -> dict[str, Any]:
         result = await self._host.invoke(authorizer.function, json.dumps(event).encode())

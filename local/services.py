@@ -10,13 +10,14 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from local import deploy, interrupted, isolation, seed, standins
+from local import deploy, interrupted, isolation, seed, standins, usage_plans
 from local.data_folder import DataFolder
 from local.gateway import Gateway
 from local.host import Host
 from local.servers import LoopThread
 from local.settings import DEMO_TENANT, OPERATORS_SCOPES, PARAMETERS, boot_key
 from local.stack import Stack
+from local.usage_plans import UsagePlans
 from local.web import WebHost, is_web
 
 LAYER = Path(__file__).parent.parent / "layers" / "shared"
@@ -72,8 +73,9 @@ class Services:
     def serve(self, public: socket.socket, internal: socket.socket, token: str) -> None:
         """Answer the API's clients on one socket, tools and the emulator on the other."""
         self._undo.callback(self._loop.serve(standins.application(self._host, token), internal))
-        if self._stack.api is not None:
-            self._undo.callback(self._loop.serve(Gateway(self._stack.api, self._host, self._web), public))
+        if (api := self._stack.api) is not None:
+            plans = UsagePlans(usage_plans.reader(self._emulator_url, api.api_id, api.stage))
+            self._undo.callback(self._loop.serve(Gateway(api, self._host, self._web, plans), public))
         # Before the servers: what still waits for a function gets an answer.
         self._undo.callback(lambda: self._loop.run(self._host.close()))
         self._undo.callback(lambda: self._loop.run(self._web.close()))

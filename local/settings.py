@@ -7,6 +7,7 @@ from typing import Any
 from local.errors import LocalError
 
 DEFAULT_PORT = 8000
+_WIDE = "5000"
 DEMO_TENANT = "demo"
 # Document 0's tenants with their limits on requests, and one without.
 DEMO_TENANTS: dict[str, list[str]] = {
@@ -35,6 +36,11 @@ PARAMETERS = {
     "OPENAI_BASE_URL": "OpenAIBaseUrl",
     "RATE_LIMIT_DEFAULT": "RateLimitDefault",
     "RATE_LIMIT_RUNS": "RateLimitRuns",
+    **{
+        f"{tier.upper()}_PLAN_{figure.upper()}": f"{tier}Plan{figure}"
+        for tier in ("Free", "Standard", "Unlimited")
+        for figure in ("Rate", "Burst")
+    },
     "SSE_KEEPALIVE_SECONDS": "SseKeepaliveSeconds",
 }
 # These stay out of the parameters, and so out of the emulator's state on disk.
@@ -64,6 +70,8 @@ def completed(settings: Mapping[str, str], standins_port: int) -> dict[str, str]
     result = {name: value for name, value in settings.items() if value and name not in ("HOST", "PORT")}
     _check_token_settings(result)
     result["AUTH_API_KEYS"] = json.dumps(boot_keys(settings.get("AUTH_API_KEYS", "")), sort_keys=True)
+    # What one machine can serve is no matter of plans: here they are wide, and the exact limits hold all the same.
+    result = {name: _WIDE for name in PARAMETERS if "_PLAN_" in name} | result
     if "OPENAI_API_KEY" not in result and "OPENAI_BASE_URL" not in result:
         result["OPENAI_API_KEY"] = "offline"
         result["OPENAI_BASE_URL"] = f"http://{standins}/v1"

@@ -57,6 +57,7 @@ class Route:
     target: str | Mock
     authorizer: Authorizer | None
     streamed: bool
+    needs_key: bool = False
 
 
 @dataclass(frozen=True)
@@ -123,8 +124,9 @@ def _routes(body: Mapping[str, Any], parameters: Mapping[str, str]) -> Iterator[
                 method=_METHODS[name],
                 path=path,
                 target=_mock(integration, parameters) if kind == "mock" else _function_of(integration["uri"]),
-                authorizer=_authorizer(schemes[needed[0]]) if needed else None,
+                authorizer=next(filter(None, (_authorizer(schemes[scheme]) for scheme in needed)), None),
                 streamed=integration.get("responseTransferMode") == "STREAM",
+                needs_key=any("x-amazon-apigateway-authorizer" not in schemes[scheme] for scheme in needed),
             )
 
 

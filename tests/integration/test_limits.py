@@ -5,6 +5,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import boto3
 import httpx
 import pytest
 
@@ -14,6 +15,11 @@ from tests.integration.conftest import new_tenant
 pytestmark = pytest.mark.covers("POST /tenants", "GET /agents", "POST /runs")
 
 AT_ONCE = 64
+EMULATOR: dict[str, Any] = {
+    "region_name": "us-east-1",
+    "aws_access_key_id": "test",
+    "aws_secret_access_key": "test",
+}
 _SECONDS = {"minute": 60, "hour": 3_600, "day": 86_400}
 
 
@@ -41,7 +47,7 @@ def statuses(answers: list[httpx.Response]) -> dict[int, int]:
 
 def test_of_1000_requests_at_once_against_10_a_window_exactly_10_are_accepted(platform: Runtime) -> None:
     unit = window()
-    key = new_tenant(platform, "ten", plan="free", limits={"requests": [f"10/{unit}"]})
+    key = new_tenant(platform, "ten", plan="free", limits={"requests": [f"10/{unit}"]}, burst=2_000)
     answers = send(platform, key, 1_000)
     assert statuses(answers) == {200: 10, 429: 990}
     accepted = [answer for answer in answers if answer.status_code == 200]
@@ -112,3 +118,32 @@ def test_50_runs_at_once_never_exceed_a_budget_together(platform: Runtime) -> No
     assert ended.keys() <= {("succeeded", "completed"), ("failed", "budget_tokens")}
     assert ended["succeeded", "completed"] > 0
     assert sum(run["total_tokens"] or 0 for run in runs) <= cap
+
+
+def test_the_gateway_counts_each_tenant_by_a_key_of_its_own(platform: Runtime) -> None:
+    """The outer wall: a burst of its own, which another tenant of the same tier does not feel."""
+    keys = {}
+    for tenant, burst in (("walled", 5), ("free", None)):
+        keys[tenant] = new_tenant(
+            platform, tenant, plan="free", limits={"requests": ["1/second"] if burst else []}, burst=burst
+        )
+        wait_for_gateway_key(platform, tenant)
+    answers = send(platform, keys["walled"], 300)
+    walls = [answer for answer in answers if "X-RateLimit-Limit" not in answer.headers]
+    assert walls, "the gateway refused some by itself"
+    assert {(answer.status_code, answer.json()["code"]) for answer in walls} == {(429, "rate_limited")}
+    assert {answer.headers["Retry-After"] for answer in walls} == {"1"}
+    assert statuses(send(platform, keys["free"], 50)) == {200: 50}
+
+
+def wait_for_gateway_key(platform: Runtime, tenant: str) -> None:
+    """Until the table's stream has brought the tenant its key."""
+    gateway: Any = boto3.client("apigateway", endpoint_url=platform.emulator_url, **EMULATOR)
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        keys = [key["id"] for key in gateway.get_api_keys(limit=500)["items"] if key["name"].endswith(f":{tenant}")]
+        if keys and gateway.get_usage_plans(keyId=keys[0])["items"]:
+            time.sleep(0.2)
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"{tenant} has no key at the gateway")

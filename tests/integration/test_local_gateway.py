@@ -21,6 +21,7 @@ from local.host import Answer, Host
 from local.runtime import Runtime
 from local.services import FunctionError
 from local.stack import Api, Authorizer, Route
+from local.usage_plans import UsagePlans
 from local.web import WebHost
 from tests.integration.console import Console
 
@@ -152,7 +153,8 @@ def test_an_authorizers_answer_is_remembered_where_the_template_says_so() -> Non
 
     authorizer = Authorizer("Authorizer", 60, ("method.request.header.Authorization",))
     routes = tuple(Route("GET", path, "Handler", authorizer, streamed=False) for path in ("/one", "/two"))
-    gateway = Gateway(Api("api", "live", routes, responses={}, binary_types=()), Functions({}), WebHost({}))
+    api = Api("api", "live", routes, responses={}, binary_types=())
+    gateway = Gateway(api, Functions({}), WebHost({}), UsagePlans(dict))
 
     async def statuses() -> list[int]:
         transport = httpx.ASGITransport(gateway)

@@ -27,6 +27,7 @@ class Settings:
     authorizer_cache_seconds: int
     rate_limit_default: tuple[str, ...]
     rate_limit_runs: tuple[str, ...]
+    gateway_key: str
     access_token_seconds: int
     jwt_algorithm: str
     jwt_issuer: str
@@ -75,6 +76,7 @@ def settings() -> Settings:
         tool_secrets=_names("TOOL_SECRETS"),
         authorizer_cache_seconds=int(env.get("AUTHORIZER_CACHE_SECONDS", "60")),
         rate_limit_default=_rate_limits("RATE_LIMIT_DEFAULT", "100/minute"),
+        gateway_key=env.get("GATEWAY_KEY", ""),
         rate_limit_runs=_rate_limits("RATE_LIMIT_RUNS", "20/minute"),
         access_token_seconds=60 * int(env.get("ACCESS_TOKEN_EXPIRE_MINUTES", "30")),
         jwt_algorithm=env.get("JWT_ALGORITHM", "HS256"),

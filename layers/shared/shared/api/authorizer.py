@@ -39,4 +39,5 @@ def policy(method_arn: str, identity: Identity, standing: Standing) -> dict[str,
             **budgets,
             **token,
         },
+        **({"usageIdentifierKey": standing.gateway_key} if standing.gateway_key else {}),
     }

@@ -9,6 +9,7 @@ from botocore.config import Config
 from shared.config import settings
 
 if TYPE_CHECKING:
+    from mypy_boto3_apigateway import APIGatewayClient
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_secretsmanager import SecretsManagerClient
     from mypy_boto3_sqs import SQSClient
@@ -54,6 +55,13 @@ def stepfunctions_control() -> "SFNClient":
 def secretsmanager() -> "SecretsManagerClient":
     """Secrets Manager."""
     return boto3.client("secretsmanager", config=_config(connect_timeout=2, read_timeout=5))
+
+
+@cache
+def apigateway() -> "APIGatewayClient":
+    """API Gateway's control plane, which takes few requests a second: patient."""
+    retries: Any = {"mode": "adaptive", "total_max_attempts": 8}
+    return boto3.client("apigateway", config=_config(connect_timeout=2, read_timeout=20, retries=retries))
 
 
 @cache

@@ -20,6 +20,9 @@ from shared.store.table import Item, Put, TenantStore, Write
 Plan = Literal["free", "standard", "unlimited"]
 """The tier: how wide the gateway's outer wall is, and whether what no limit names has a default."""
 
+GATEWAY_PART = "gateway"
+"""The part of a tenant's record that says by which key, and in which plan, the gateway counts it."""
+
 # Names that begin with an underscore are the platform's own partitions, such as `_public`.
 _ID = re.compile(r"^[A-Za-z0-9-][A-Za-z0-9_-]{0,63}$")
 _MAX_REMEMBERED = 1_000
@@ -69,7 +72,7 @@ class Standing:
 
     Attributes:
         limits: with the defaults filled in: null stands for no cap.
-        gateway_key: empty until the gateway has one for this tenant.
+        gateway_key: the tenant's own; that of the whole deployment until the gateway has one for this tenant.
     """
 
     active: bool
@@ -128,7 +131,10 @@ def standing(tenant_id: str) -> Standing:
     if known and known[0] > time.monotonic():
         return known[1]
     item = TenantStore(tenant_id).get(keys.TENANT)
-    found = Standing(True, _filled_in(TenantLimits(), "free")) if item is None else _standing(item)
+    if item is None:
+        found = Standing(True, _filled_in(TenantLimits(), "free"), settings().gateway_key)
+    else:
+        found = _standing(item)
     with _lock:
         _remembered.pop(tenant_id, None)
         _remembered[tenant_id] = (time.monotonic() + settings().authorizer_cache_seconds, found)
@@ -139,7 +145,8 @@ def standing(tenant_id: str) -> Standing:
 
 def _standing(item: Item) -> Standing:
     tenant = read(item)
-    return Standing(tenant.status == "active", _filled_in(tenant.limits, tenant.plan))
+    own = json.loads(item.parts.get(GATEWAY_PART, "{}")).get("key")
+    return Standing(tenant.status == "active", _filled_in(tenant.limits, tenant.plan), own or settings().gateway_key)
 
 
 def is_unlimited(tenant: Tenant) -> bool:

@@ -1,0 +1,83 @@
+"""Every tenant's own key at the gateway, in the plan of its tier or in one of its own; made when a tenant is.
+
+The table's stream says that a tenant changed; what holds is what its record says by then. So an old message does no
+harm, a repeated one finds everything done, and the change that says so, which comes by the stream too, ends here.
+"""
+
+import json
+import re
+from typing import Any
+
+from shared.clients import gateway, parking
+from shared.clients.gateway import OutOfPlans, Wall
+from shared.domain import limits, tenants
+from shared.domain.tenants import Tenant
+from shared.store import keys
+from shared.store.counters import SECONDS
+from shared.store.table import Change, TenantStore
+from shared.telemetry import logger
+
+_RECORD = re.compile(r"TENANT#([^#]+)#TENANT")
+# The wall stands this far outside the exact limits: it is there for floods, and must not spoil the counts.
+_WIDER = 10
+_LEAST_RATE, _LEAST_BURST = 1.0, 20
+
+
+def follow(record: dict[str, Any]) -> None:
+    """Do what a record of the table's stream asks for. What cannot be done is parked, and the others go on."""
+    named = record["dynamodb"]["Keys"]
+    found = _RECORD.fullmatch(named["pk"]["S"])
+    if found is None or named["sk"]["S"] != keys.TENANT.sort:
+        return
+    try:
+        provision(found[1])
+    except Exception as error:  # noqa: BLE001 - one tenant's trouble must not hold up the others
+        logger.exception("a gateway key could not be made", extra={"tenant_id": found[1]})
+        parking.park(record, f"{type(error).__name__}: {error}")
+
+
+def provision(tenant_id: str) -> None:
+    """Bring a tenant's key and plan at the gateway up to date with its record; 1 read if nothing is to do."""
+    store = TenantStore(tenant_id)
+    item = store.get(keys.TENANT)
+    if item is None or tenant_id == keys.OPERATOR:
+        return
+    tenant = tenants.read(item)
+    wanted = {"plan": tenant.plan, "requests": tenant.limits.requests, "burst": tenant.burst}
+    done = json.loads(item.parts.get(tenants.GATEWAY_PART, "{}"))
+    if done.get("wanted") == wanted:
+        return
+    key = gateway.key_for(tenant_id)
+    gateway.move(key, _plan(tenant))
+    # If the record changed meanwhile, its own message follows and finds what is wanted now.
+    part = json.dumps({"key": key.value, "wanted": wanted})
+    store.write(Change(keys.TENANT, set_parts={tenants.GATEWAY_PART: part}))
+
+
+def _plan(tenant: Tenant) -> str:
+    """The id of the plan for a tenant: its tier's, or its own if that is narrower or has a burst of its own."""
+    tier = gateway.tier(tenant.plan)
+    if tenant.burst is None and not tenant.limits.requests:
+        return tier
+    outer = gateway.wall_of(tier)
+    wall = wall_for(tenant, outer)
+    if wall == outer:
+        return tier
+    try:
+        return gateway.plan_for(tenant.id, wall)
+    except OutOfPlans:
+        # The exact limits hold all the same; only the outer wall is the tier's.
+        logger.warning("no room for a plan of its own", extra={"tenant_id": tenant.id})
+        return tier
+
+
+def wall_for(tenant: Tenant, outer: Wall) -> Wall:
+    """How wide the gateway lets a tenant's requests through: ten times its narrowest limit, and no wider than its tier.
+
+    The operator's word on the burst comes first.
+    """
+    rate, burst = outer.rate, outer.burst
+    for limit in map(limits.read, tenant.limits.requests or []):
+        rate = min(rate, max(_LEAST_RATE, _WIDER * limit.amount / SECONDS[limit.unit]))
+        burst = min(burst, max(_LEAST_BURST, _WIDER * limit.amount))
+    return Wall(rate, tenant.burst or burst)
