@@ -40,7 +40,7 @@ def plane(table: str, setting: Callable[[str, str | None], None], monkeypatch: p
     setting("GATEWAY_NAME", "stack")
     setting("GATEWAY_STAGE", "api:live")
     setting("GATEWAY_KEY", "the-shared-key-of-the-gateway")
-    setting("PROVISION_FAILED_QUEUE", "https://queue.example")
+    setting("PROVISION_DEAD_LETTERS", "https://queue.example")
     monkeypatch.setattr(aws, "apigateway", lambda: found)
     return found
 
@@ -145,7 +145,7 @@ def test_one_tenants_trouble_is_parked_and_the_next_one_served(
     follow("globex")
     (message,) = queue.messages
     assert message["record"]["dynamodb"]["Keys"]["pk"]["S"] == "TENANT#acme#TENANT"
-    assert "TooManyRequestsException" in message["error"]
+    assert "TooManyRequestsException" in message["reason"]
     assert plane.plan_of("stack:tenant:globex") == "standard"
     follow("acme")
     assert plane.plan_of("stack:tenant:acme") == "standard", "found what the first try made"

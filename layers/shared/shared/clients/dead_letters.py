@@ -10,11 +10,15 @@ from shared.clients import aws
 _MAX_BYTES = 200_000
 
 
-def park(record: Mapping[str, Any], reason: str) -> None:
-    """Put a stream record aside, with the reason; 1 request. One that no message can hold goes without its images."""
+def park(record: Mapping[str, Any], reason: str, queue: str = "AUDIT_DEAD_LETTERS") -> None:
+    """Put a stream record aside, with the reason; 1 request. One that no message can hold goes without its images.
+
+    Args:
+        queue: the setting that names the queue.
+    """
     text = json.dumps({"reason": reason, "record": record}, ensure_ascii=False)
     if len(text.encode("utf-8", "replace")) > _MAX_BYTES:
         said = record.get("dynamodb", {})
         place = {name: said.get(name) for name in ("Keys", "SequenceNumber", "ApproximateCreationDateTime")}
         text = json.dumps({"reason": reason, "record": {"eventID": record.get("eventID"), "dynamodb": place}})
-    aws.sqs().send_message(QueueUrl=os.environ["AUDIT_DEAD_LETTERS"], MessageBody=text)
+    aws.sqs().send_message(QueueUrl=os.environ[queue], MessageBody=text)

@@ -8,7 +8,7 @@ import json
 import re
 from typing import Any
 
-from shared.clients import gateway, parking
+from shared.clients import dead_letters, gateway
 from shared.clients.gateway import OutOfPlans, Wall
 from shared.domain import limits, tenants
 from shared.domain.tenants import Tenant
@@ -33,7 +33,7 @@ def follow(record: dict[str, Any]) -> None:
         provision(found[1])
     except Exception as error:  # noqa: BLE001 - one tenant's trouble must not hold up the others
         logger.exception("a gateway key could not be made", extra={"tenant_id": found[1]})
-        parking.park(record, f"{type(error).__name__}: {error}")
+        dead_letters.park(record, f"{type(error).__name__}: {error}", "PROVISION_DEAD_LETTERS")
 
 
 def provision(tenant_id: str) -> None:
