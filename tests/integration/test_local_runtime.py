@@ -213,9 +213,7 @@ def test_only_named_settings_leave_the_users_environment() -> None:
     assert from_environment(environ) == {"OPENAI_API_KEY": "k", "TOOL_RETRY_ATTEMPTS": "1", "SECRET_X": "s"}
 
 
-def test_the_offline_model_stands_in_only_where_no_model_is_set() -> None:
-    assert completed({}, 8001)["OPENAI_BASE_URL"] == "http://127.0.0.1:8001/v1"
-    assert "OPENAI_BASE_URL" not in completed({"OPENAI_API_KEY": "k"}, 8001)
+def test_secrets_that_are_too_short_are_refused_at_the_start() -> None:
     for wrong in (
         {"JWT_SECRET": "short"},
         {"JWT_ALGORITHM": "RS256"},
@@ -224,6 +222,11 @@ def test_the_offline_model_stands_in_only_where_no_model_is_set() -> None:
         with pytest.raises(LocalError, match="JWT_"):
             completed(wrong, 8001)
     assert completed({"JWT_SECRET": "x" * 32}, 8001)["JWT_SECRET"] == "x" * 32
+
+
+def test_the_offline_model_stands_in_only_where_no_model_is_set() -> None:
+    assert completed({}, 8001)["OPENAI_BASE_URL"] == "http://127.0.0.1:8001/v1"
+    assert "OPENAI_BASE_URL" not in completed({"OPENAI_API_KEY": "k"}, 8001)
     assert completed({"OPENAI_BASE_URL": "http://x/v1"}, 8001)["OPENAI_BASE_URL"] == "http://x/v1"
 
 
