@@ -10,7 +10,7 @@ from pydantic import Field
 
 from shared import clock
 from shared.clients import machines
-from shared.domain import agents, conversation, plans, run_ends, session_heads, session_queue
+from shared.domain import agents, conversation, leaves, plans, run_ends, session_heads, session_queue
 from shared.domain.budgets import Budget
 from shared.domain.fields import InputMessage, Model, SessionId, SmallObject, Whole
 from shared.domain.plans import Plan, RunLimits
@@ -281,7 +281,7 @@ def _entered(
 
 
 def cancel(store: TenantStore, run_id: str) -> Run:
-    """End a run: no model or tool call starts after it (docs/decisions/0011).
+    """End a run. When this returns no model or tool call begins any more; see `leaves`.
 
     Raises:
         NotFound: no such run in this tenant.
@@ -292,8 +292,11 @@ def cancel(store: TenantStore, run_id: str) -> Run:
     ended = ended or run_ends.finish(store, run_id, "cancelled", stop_reason="cancelled")
     if ended is None or ended.status != "cancelled":
         raise Conflict("The run has ended already.", code="run_ended")
-    if ended.background and ended.started_at:
-        machines.stop_background(run_id)
+    if ended.started_at:
+        written = time.monotonic()
+        if ended.background:
+            machines.stop_background(run_id)
+        time.sleep(max(0.0, leaves.ANSWER_SECONDS - (time.monotonic() - written)))
     return ended
 
 

@@ -14,6 +14,7 @@ from shared import clock
 from shared.config import settings
 from shared.domain import arguments, conversation, internal_tools, limits, runs, webhooks
 from shared.domain.conversation import ToolCall
+from shared.domain.leaves import Leave
 from shared.domain.plans import Plan, PlannedTool
 from shared.domain.run_records import Run
 from shared.domain.tool_proofs import Asker
@@ -30,8 +31,9 @@ def call(store: TenantStore, run_id: str, tool_call_id: str) -> None:
     """Carry out one tool call; 1 read and 2 writes. A failure is the call's result, never the run's end.
 
     Raises:
-        RunCancelled: the run is over or never asked for this call.
+        RunCancelled: the run is over or never asked for this call. One that was ended before anything was sent.
     """
+    leave = Leave(store, run_id)
     log, run, plan = runs.open_log(store, run_id)
     asked = _current(log, tool_call_id)
     if asked.ended:
@@ -49,12 +51,13 @@ def call(store: TenantStore, run_id: str, tool_call_id: str) -> None:
     first = asked.status == "asked"
     if first:
         started = {"tool_call_id": asked.id, "name": asked.name, "args": conversation.arguments_of(asked)}
+        leave = Leave(store, run_id)
         if (now := _append(store, run_id, log, asked, ("tool.started", started))) is None:
             return
         log = now
     begun = time.monotonic()
     try:
-        output = _carry_out(store, plan, tool, asked, run, counts=first)
+        output = _carry_out(store, plan, tool, asked, run, leave, counts=first)
     except ToolError as error:
         ended = _error(asked, error.code, error.detail, _since(begun))
     else:
@@ -109,7 +112,14 @@ def _since(begun: float) -> int:
 
 
 def _carry_out(
-    store: TenantStore, plan: Plan, tool: PlannedTool | None, asked: ToolCall, run: Run, *, counts: bool
+    store: TenantStore,
+    plan: Plan,
+    tool: PlannedTool | None,
+    asked: ToolCall,
+    run: Run,
+    leave: Leave,
+    *,
+    counts: bool,
 ) -> str:
     if tool is None:
         raise ToolError("unknown_tool", f"The agent has no tool named {asked.function_name!r}.")
@@ -124,7 +134,7 @@ def _carry_out(
         # A repetition after a crash was counted when it was first started.
         _count(store, limits.of_binding(run.agent_id or "", tool.tool_id), tool.rate_limit)
     asker = Asker(run.tenant_id, run.agent_id or "", run.id, asked.id)
-    outgoing = Outgoing(asker, run.trace_id, time.monotonic() + seconds)
+    outgoing = Outgoing(asker, run.trace_id, time.monotonic() + seconds, leave)
     if tool.execution_type == "http_webhook":
         return webhooks.call(tool, given, outgoing)
     if tool.name == "http_get":

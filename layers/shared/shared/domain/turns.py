@@ -1,7 +1,6 @@
 """One turn of a run: ask the model, write down what it says. Safe to repeat at any point."""
 
 import re
-import time
 from dataclasses import dataclass
 from itertools import count
 from typing import Any, Literal
@@ -11,6 +10,7 @@ from shared.clients import llm
 from shared.domain import budgets, conversation, deltas, models, plans, run_ends, runs
 from shared.domain.budgets import Caps
 from shared.domain.conversation import Conversation
+from shared.domain.leaves import Leave
 from shared.domain.plans import Plan, PlannedTool
 from shared.domain.prices import picodollars
 from shared.errors import ConditionFailed, LimitExceeded, RunError
@@ -19,7 +19,6 @@ from shared.store.run_log import Log
 from shared.store.table import TenantStore
 
 _MODEL_TIMEOUT_SECONDS = 110.0
-_FRESH_SECONDS = 0.5
 _WRITE_ATTEMPTS = 8
 _CALL_ID = re.compile(r"[A-Za-z0-9_.:-]{1,100}")
 
@@ -41,10 +40,10 @@ def take(store: TenantStore, run_id: str) -> Next:
     Raises:
         LimitExceeded: steps, tokens or seconds are used up, or a budget has no room.
         ModelUnavailable, ModelRejected: see `shared.clients.llm.chat`.
-        RunCancelled: there is no such run.
+        RunCancelled: there is no such run, or it was ended before the model was asked.
     """
+    leave = Leave(store, run_id)
     log, run, plan = runs.open_log(store, run_id)
-    read_at = time.monotonic()
     seen = conversation.replay(log.events)
     if seen.end is not None:
         return Next("done", [])
@@ -66,9 +65,7 @@ def take(store: TenantStore, run_id: str) -> Next:
     writer = deltas.Writer(store, run_id, log, step=len(seen.steps) + 1)
     reply: llm.Reply | None
     try:
-        if time.monotonic() - read_at > _FRESH_SECONDS and _is_over(store, run_id):
-            budgets.release(store, caps, reserved)
-            return Next("done", [])
+        leave.check()
         if plan.stream:
             options |= {"tick_s": deltas.TICK_SECONDS, "max_bytes": run_ends.MAX_TEXT_BYTES}
             reply = writer.write(llm.stream(provider, model, messages, **options))
@@ -122,11 +119,6 @@ def _end_tool_run(store: TenantStore, run_id: str, log: Log, seen: Conversation)
     (failed,) = (event.data for event in log.events if event.event == "tool.error")
     error = f"{failed['code']}: {failed['error']}"
     run_ends.finish(store, run_id, "failed", stop_reason="tool_error", error=error, log=log)
-
-
-def _is_over(store: TenantStore, run_id: str) -> bool:
-    """Whether the run was ended since its log was read: what was read long ago is no leave to spend."""
-    return conversation.replay(run_log.read(store, run_id).events).end is not None
 
 
 def _tools(ids: list[str]) -> Next:

@@ -11,6 +11,7 @@ from shared.clients import http, oauth2
 from shared.clients.address import parse_url
 from shared.config import settings
 from shared.domain import tool_proofs, tool_requests
+from shared.domain.leaves import Leave
 from shared.domain.plans import PlannedTool
 from shared.domain.tool_proofs import Asker
 from shared.errors import ToolError
@@ -21,11 +22,12 @@ _TRANSIENT_STATUS = {408, 425, 429, 500, 502, 503, 504}
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """What the sender of a call needs beside the tool: for whom, with which trace, and until when."""
+    """What the sender of a call needs beside the tool: for whom, with which trace, until when, and by whose leave."""
 
     asker: Asker
     trace_id: str
     deadline: float
+    leave: Leave
 
 
 def call(tool: PlannedTool, given: dict[str, Any], outgoing: Outgoing) -> str:
@@ -33,6 +35,7 @@ def call(tool: PlannedTool, given: dict[str, Any], outgoing: Outgoing) -> str:
 
     Raises:
         ToolError: whatever went wrong.
+        RunCancelled: the run was ended before anything was sent, or before it was sent again.
     """
     request = tool_requests.build(tool, given)
     own_host = parse_url(tool.endpoint or "").host
@@ -48,6 +51,7 @@ def call(tool: PlannedTool, given: dict[str, Any], outgoing: Outgoing) -> str:
         # Refused before a token is asked for, and before a secret is looked up.
         raise ToolError(http.HostNotAllowed.code, f"{own_host} is not an allowed host")
     for _ in range(2):
+        outgoing.leave.check()
         proof = tool_proofs.of(tool, outgoing.asker, outgoing.deadline)
         answer = _send(
             tool,
@@ -102,6 +106,7 @@ def _send(
     for attempt in range(settings().tool_retry_attempts + 1):
         left_ms = int((outgoing.deadline - time.monotonic()) * 1000)
         last = attempt == settings().tool_retry_attempts or left_ms <= 1
+        outgoing.leave.check()
         try:
             answer = http.send(
                 method or tool.http_method,
