@@ -1,6 +1,7 @@
 """SIGKILL in the middle of a run: afterwards the run ends once, and no call is made twice that may not be."""
 
 import contextlib
+import itertools
 import json
 import os
 import re
@@ -54,8 +55,8 @@ class Platform:
     def get(self, path: str) -> Any:
         return httpx.get(self.url + path, headers=self.key, timeout=30).json()
 
-    def post(self, path: str, body: Any) -> httpx.Response:
-        return httpx.post(self.url + path, headers=self.key, json=body, timeout=30)
+    def post(self, path: str, body: Any, **headers: str) -> httpx.Response:
+        return httpx.post(self.url + path, headers=self.key | headers, json=body, timeout=30)
 
 
 @pytest.fixture(scope="module")
@@ -149,6 +150,46 @@ def test_killed_while_the_model_thinks(killable: Platform, neighbours: Neighbour
     run, events = ended_run(killable, "thinker")
     assert ended_once(events)
     assert (run["status"], run["output_message"]) == ("succeeded", "found")
+
+
+def test_a_background_run_outlives_the_host(killable: Platform, neighbours: Neighbours) -> None:
+    path = "/tool/gate/background"
+    make(killable, neighbours, "background", path, idempotent=False)
+    answer = killable.post("/runs", {"agent_id": "background", "input_message": "go"}, Prefer="respond-async")
+    assert answer.status_code == 202
+    eventually(lambda: neighbours.calls(path) == 1)
+    killable.kill()
+    neighbours.gates[path].set()
+    killable.start()
+    run, events = ended_run(killable, "background")
+    assert run["id"] == answer.json()["id"]
+    assert ended_once(events)
+    assert (run["status"], run["output_message"]) == ("succeeded", "the end")
+    assert [called["status"] for called in run["tools_called"]] == ["unknown"]
+    assert neighbours.calls(path) == 1
+
+
+def test_a_queue_outlives_the_host(killable: Platform, neighbours: Neighbours) -> None:
+    """Killed while one run is at work and two wait, and again when the first has ended: each comes to its end, once."""
+    path = "/tool/gate/queue"
+    make(killable, neighbours, "queue", path, idempotent=True)
+    neighbours.script["queue"] = [asks(("queue", {})), *(says(f"answer {n}", delay=0.5) for n in range(9))]
+    task = {"agent_id": "queue", "input_message": "go", "session_id": "queue", "on_conflict": "enqueue"}
+    ids = [killable.post("/runs", task, Prefer="respond-async").json()["id"] for _ in range(3)]
+    eventually(lambda: neighbours.calls(path) == 1)
+    killable.kill()
+    neighbours.gates[path].set()
+    killable.start()
+    eventually(lambda: killable.get(f"/runs/{ids[0]}")["status"] == "succeeded")
+    killable.kill()
+    killable.start()
+    eventually(lambda: all(killable.get(f"/runs/{run_id}")["status"] in ENDED for run_id in ids), 60)
+    runs = [killable.get(f"/runs/{run_id}") for run_id in ids]
+    assert [run["status"] for run in runs] == ["succeeded"] * 3
+    assert all(ended_once(killable.get(f"/runs/{run_id}/events")) for run_id in ids)
+    for before, after in itertools.pairwise(runs):
+        assert before["finished_at"] <= after["started_at"]
+    assert killable.get("/sessions/queue")["status"] == "idle"
 
 
 def test_killed_again_and_again_at_any_moment(killable: Platform, neighbours: Neighbours) -> None:
