@@ -17,7 +17,8 @@ import httpx
 import pytest
 
 from tests.integration.console import Console
-from tests.integration.neighbours import Neighbours, asks, says
+from tests.integration.neighbours import Neighbours, asks, says, tells
+from tests.unit.support.stream import events_in
 
 ENDED = {"succeeded", "failed", "timed_out", "cancelled"}
 
@@ -190,6 +191,36 @@ def test_a_queue_outlives_the_host(killable: Platform, neighbours: Neighbours) -
     for before, after in itertools.pairwise(runs):
         assert before["finished_at"] <= after["started_at"]
     assert killable.get("/sessions/queue")["status"] == "idle"
+
+
+def test_killed_while_a_run_is_streamed(killable: Platform, neighbours: Neighbours) -> None:
+    """The stream breaks off; after the restart it is resumed, and the next attempt of the answer is the whole one."""
+    words = [f"{n} " for n in range(100)]
+    neighbours.script["narrator"] = [tells(*words, pause=0.05), tells(*words)]
+    assert killable.post("/agents", {"name": "narrator", "model": "custom:narrator"}).status_code == 201
+    task = {"agent_id": "narrator", "input_message": "go"}
+    seen = ""
+    with (
+        contextlib.suppress(httpx.HTTPError),
+        httpx.stream("POST", f"{killable.url}/runs/stream", headers=killable.key, json=task, timeout=30) as response,
+    ):
+        for text in response.iter_text():
+            seen += text
+            if seen.count("message.delta") >= 10:
+                killable.kill()
+                break
+    events = events_in(seen)
+    assert events[-1][1] == "message.delta"
+    killable.start()
+    run_id, last = events[0][2]["run_id"], {"Last-Event-ID": str(events[-1][0])}
+    rest = httpx.get(f"{killable.url}/runs/{run_id}/stream", headers=killable.key | last, timeout=60)
+    events += events_in(rest.text)
+    assert [number for number, _, _ in events] == list(range(1, len(events) + 1))
+    assert [name for _, name, _ in events].count("result") == 1
+    assert events[-1][2]["output"] == "".join(words)
+    deltas = [data for _, name, data in events if name == "message.delta"]
+    assert "".join(data["content"] for data in deltas if data["attempt"] == 2) == "".join(words)
+    assert "".join(words).startswith("".join(data["content"] for data in deltas if data["attempt"] == 1))
 
 
 def test_killed_again_and_again_at_any_moment(killable: Platform, neighbours: Neighbours) -> None:
