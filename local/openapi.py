@@ -276,12 +276,22 @@ def _parameters_of(given: Json, method: str) -> list[Json]:
     paged = set(PagingQuery.model_fields) if "cursor" in given else set()
     own = [parameter for name, parameter in given.items() if name not in paged]
     for parameter in own:
+        parameter["schema"] = _without_null(parameter["schema"])
         if parameter["in"] == "header":
             parameter["name"] = parameter["name"].title()
         if parameter["name"] == "If-Match":
             parameter["schema"] = {"type": "string", "pattern": IF_MATCH.pattern}
     added = [*(name for name in given if name in paged), *(["Idempotency-Key"] if method == "post" else [])]
     return own + [_ref("parameters", name) for name in (*added, "X-Trace-Id")]
+
+
+def _without_null(schema: Json) -> Json:
+    """A parameter's schema: what may be left out is null in Python, and null is no value of a query or a header."""
+    options: list[Json] = [option for option in schema.get("anyOf", ()) if option != {"type": "null"}]
+    if len(options) != 1:
+        return schema
+    rest: Json = {name: value for name, value in schema.items() if name != "anyOf"}
+    return rest | options[0]
 
 
 def _headers(status: int, method: str, given: Json) -> list[str]:
