@@ -226,10 +226,14 @@ def revoke(store: TenantStore, api_key_id: str) -> None:
     if not record.is_active:
         return
     ended = record.model_copy(update={"is_active": False, "revoked_at": clock.now()})
-    store.write(
-        Change(keys.api_key(api_key_id), doc=ended.model_dump_json()),
-        Remove(keys.directory_entry(item.parts["key_id"]), must_exist=False),
-    )
+    try:
+        store.write(
+            Change(keys.api_key(api_key_id), doc=ended.model_dump_json(), when=item.version),
+            Remove(keys.directory_entry(item.parts["key_id"]), must_exist=False),
+        )
+    except ConditionFailed:
+        # Another request was faster, and the key has ended.
+        return
 
 
 def identify(key: str) -> Identity | None:
