@@ -186,6 +186,22 @@ def test_copies_made_at_once_have_names_of_their_own(crowd: httpx.Client, made: 
     assert names == {f"{agent} (copy)", *(f"{agent} (copy {n})" for n in range(2, 25))}
 
 
+@pytest.mark.covers("POST /agents/{agent_ref}/run", "POST /agents/{agent_ref}/interact")
+def test_an_agent_is_run_at_its_own_address(
+    api: httpx.Client, made: Callable[..., str], neighbours: Neighbours
+) -> None:
+    agent = made(status="published")
+    neighbours.script[agent] = [says("done"), says("Hello Ada"), says("You are Ada")]
+    run = post(api, f"/agents/{agent}/run", {"task": "go"}, 201)
+    assert (run["status"], run["input_message"], run["output_message"]) == ("succeeded", "go", "done")
+    first = post(api, f"/agents/{agent}/interact", {"message": "I am Ada"}, 201)
+    again = {"message": "Who am I?", "session_id": first["session_id"]}
+    second = post(api, f"/agents/{agent}/interact", again, 201)
+    assert (second["output_message"], second["session_id"]) == ("You are Ada", first["session_id"])
+    _, seen = neighbours.seen["/v1/chat/completions"][-1]
+    assert [message["content"] for message in seen["messages"]] == ["one", "I am Ada", "Hello Ada", "Who am I?"]
+
+
 @pytest.mark.covers("GET /agents")
 def test_agents_are_found_by_tool_status_and_name(api: httpx.Client, made: Callable[..., str]) -> None:
     tool = post(api, "/tools", {"name": "versions_found", "endpoint": "https://tools.example.com/"}, 201)["id"]

@@ -6,6 +6,7 @@ table took (`tests.integration.effects`), compared with that of a single request
 
 import itertools
 import json
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,9 +20,11 @@ import pytest
 
 from local.runtime import Runtime
 from tests.integration.effects import Effect, committed
+from tests.integration.neighbours import Neighbours, says
 
 _DOCUMENT: dict[str, Any] = json.loads((Path(__file__).parents[2] / "openapi.json").read_text())
 DUPLICATES, WORKERS = 100, 16
+_MODEL_SECONDS = 4
 ENDPOINT = "https://tools.example.com/"
 
 
@@ -37,8 +40,8 @@ class Request:
 class Stage:
     """Makes what a request needs: new things each time."""
 
-    def __init__(self, client: httpx.Client, platform: Runtime) -> None:
-        self.client = client
+    def __init__(self, client: httpx.Client, platform: Runtime, neighbours: Neighbours) -> None:
+        self.client, self.neighbours = client, neighbours
         self.operator = {"X-API-Key": platform.admin_key}
         self._number = itertools.count()
 
@@ -54,9 +57,9 @@ class Stage:
         assert answer.is_success, answer.text
         return answer.json()
 
-    def agent(self, *steps: str) -> str:
-        """The path of a published agent that has gone through these steps, such as `publish`."""
-        path = f"/agents/{self.made('/agents', {'name': self.name(), 'status': 'published'})['id']}"
+    def agent(self, *steps: str, **fields: Any) -> str:
+        """The path of a published agent that has gone through these steps, such as `/publish`."""
+        path = f"/agents/{self.made('/agents', {'name': self.name(), 'status': 'published'} | fields)['id']}"
         for step in steps:
             self.made(f"{path}{step}")
         return path
@@ -69,6 +72,23 @@ class Stage:
         answer = self.send("POST", Request("/tools", {"name": "echo"}))
         assert answer.status_code in {201, 409}, answer.text
         return "/tools/echo"
+
+    def running(self) -> str:
+        """The id of a run that waits for its model, and writes nothing meanwhile."""
+        name = self.name()
+        self.neighbours.script[name] = [says("late") | {"delay": _MODEL_SECONDS}]
+        asked = self.neighbours.calls("/v1/chat/completions")
+        task = Request(f"{self.agent(model=f'custom:{name}')}/run", {"task": "go"})
+        run = self.send("POST", task, Prefer="respond-async").json()
+        while self.neighbours.calls("/v1/chat/completions") == asked:
+            time.sleep(0.01)
+        return str(run["id"])
+
+    def session(self) -> str:
+        """The id of a session with one run."""
+        name = self.name()
+        self.made(f"{self.agent()}/interact", {"message": "Good morning", "session_id": name})
+        return name
 
     def key(self) -> dict[str, str]:
         made: dict[str, str] = self.made("/api-keys", {"name": self.name()})
@@ -111,17 +131,23 @@ def _bound(stage: Stage) -> str:
 _WAYS: dict[str, Callable[[Stage], Request]] = {
     "activate_agent_version": lambda stage: Request(f"{stage.agent('/publish')}/versions/1/activate"),
     "bind_tool": lambda stage: Request(f"{stage.agent()}{stage.tool()}", {}),
+    "cancel_execution": lambda stage: Request(f"/executions/{stage.running()}/cancel"),
+    "cancel_run": lambda stage: Request(f"/runs/{stage.running()}/cancel"),
+    "cancel_runtime_execution": lambda stage: Request(f"/runtime/executions/{stage.running()}/cancel"),
     "clone_agent": lambda stage: Request(f"{stage.agent()}/clone", {}),
     "create_agent": lambda stage: Request("/agents", {"name": stage.name(), "status": "published"}),
     "create_api_key": lambda stage: Request("/api-keys", {"name": stage.name()}),
     "create_tenant": lambda stage: Request("/tenants", {"name": stage.name()}, stage.operator),
     "create_tool": lambda stage: Request("/tools", {"name": stage.name(), "endpoint": ENDPOINT}),
     "delete_agent": lambda stage: Request(stage.agent()),
+    "delete_session": lambda stage: Request(f"/sessions/{stage.session()}"),
     "delete_tool": lambda stage: Request(stage.tool()),
     "deploy_agent": lambda stage: Request(f"{stage.agent()}/deploy", {}),
     "deploy_tool": lambda stage: Request(f"{stage.tool(status='deprecated')}/deploy"),
     "exchange_key": lambda stage: Request("/auth/token", {"api_key": stage.key()["key"]}, {}),
+    "execute_agent": lambda stage: Request(f"/runtime/{stage.agent()[8:]}/execute", {"payload": {"input": "Hello"}}),
     "execute_tool": lambda stage: Request(f"{stage.internal_tool()}/execute", {"args": {"text": "hello"}}),
+    "interact_with_agent": lambda stage: Request(f"{stage.agent()}/interact", {"message": "Hello"}),
     "invite_user": lambda stage: Request("/users/invite", {}),
     "log_in": lambda stage: Request("/auth/login", stage.credentials, {}),
     "log_out": lambda stage: Request("/auth/logout", None, _bearer(stage)),
@@ -131,6 +157,7 @@ _WAYS: dict[str, Callable[[Stage], Request]] = {
     "replace_agent": lambda stage: Request(stage.agent(), {"name": stage.name()}),
     "replace_tool": lambda stage: Request(stage.tool(), {"name": stage.name(), "endpoint": ENDPOINT}),
     "revoke_api_key": lambda stage: Request(f"/api-keys/{stage.key()['id']}"),
+    "run_agent": lambda stage: Request(f"{stage.agent()}/run", {"task": "Hello"}),
     "start_run": lambda stage: Request("/runs", {"agent_id": stage.agent()[8:], "input_message": "Good morning"}),
     "stream_run": lambda stage: Request("/runs/stream", {"agent_id": stage.agent()[8:], "input_message": "Good day"}),
     "test_tool": lambda stage: Request(f"{stage.internal_tool()}/test", {"args": {"text": "hello"}}),
@@ -153,10 +180,10 @@ OPERATIONS = {
 
 
 @pytest.fixture(scope="module")
-def stage(platform: Runtime) -> Iterator[Stage]:
+def stage(platform: Runtime, neighbours: Neighbours) -> Iterator[Stage]:
     limits = httpx.Limits(max_connections=WORKERS, max_keepalive_connections=WORKERS)
     with httpx.Client(base_url=platform.url, timeout=60, limits=limits) as client:
-        yield Stage(client, platform)
+        yield Stage(client, platform, neighbours)
 
 
 @pytest.fixture(scope="module")

@@ -45,6 +45,8 @@ _BODIES: dict[str, Any] = {
     "execute_agent": {"payload": {"input": "Hello"}},
     "replace_agent": {"name": "every route"},
     "replace_tool": {"name": "every route", "endpoint": "https://tools.example.com/"},
+    "interact_with_agent": {"message": "Hello"},
+    "run_agent": {"task": "Hello"},
     "start_run": {"agent_id": "a name of nobody", "input_message": "Hello"},
     "stream_run": {"agent_id": "a name of nobody", "input_message": "Hello"},
     "update_agent": {"description": "changed"},

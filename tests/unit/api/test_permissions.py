@@ -21,6 +21,8 @@ NEEDED = {
     ("POST", "/agents/{agent_ref}/clone"): "agents:write",
     ("POST", "/agents/{agent_ref}/deploy"): "agents:write",
     ("POST", "/agents/{agent_ref}/undeploy"): "agents:write",
+    ("POST", "/agents/{agent_ref}/run"): "runs:execute",
+    ("POST", "/agents/{agent_ref}/interact"): "runs:execute",
     ("POST", "/tools"): "tools:write",
     ("GET", "/tools"): "tools:read",
     ("GET", "/tools/categories"): "tools:read",

@@ -6,6 +6,7 @@ The agent's item is its working copy. What it was each time it was published sta
 import json
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal
+from urllib.parse import unquote
 
 from pydantic import Field, computed_field
 
@@ -30,7 +31,7 @@ from shared.domain.models import ModelName
 from shared.domain.tools import Tool
 from shared.errors import ConditionFailed, Conflict, NotFound
 from shared.store import keys
-from shared.store.ids import new_id
+from shared.store.ids import is_id, new_id
 from shared.store.table import Exists, Item, Put, TenantStore, Write
 
 
@@ -231,6 +232,18 @@ def get(store: TenantStore, ref: str) -> Agent:
 def find(store: TenantStore, ref: str) -> Item:
     """An agent's item, with its bindings in its parts; 1 request by id, 2 by name."""
     return named.find(store, keys.AGENTS, ref, "agent")
+
+
+def resolve_id(store: TenantStore, ref: str) -> str:
+    """The id of an agent named by id or name; no request for an id, which is not looked up, 1 for a name.
+
+    Raises:
+        NotFound: no agent has this name.
+    """
+    found = ref if is_id(ref) else named.id_of(store, keys.AGENTS, unquote(ref))
+    if found is None:
+        raise NotFound("No such agent.")
+    return found
 
 
 def to_run(store: TenantStore, ref: str) -> tuple[Agent, list[Binding], dict[str, Tool]]:

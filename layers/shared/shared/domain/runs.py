@@ -52,18 +52,23 @@ class LimitsInput(Model):
     max_cost_usd: Annotated[str, Field(pattern=r"^(0|[1-9][0-9]{0,5})(\.[0-9]{1,6})?$")] | None = None
 
 
-class RunCreate(Model):
-    """A task for an agent. The session, if named, carries the conversation on; it is made if it does not exist.
+class RunOptions(Model):
+    """How a task is carried out. The session, if named, carries the conversation on; it is made if it does not exist.
 
     A session has one run at work at a time. `on_conflict` says what becomes of a second: `reject` (409) or `enqueue`.
     """
 
-    agent_id: Annotated[str, Field(min_length=1, max_length=200)]
-    input_message: InputMessage
     session_id: SessionId | None = None
     on_conflict: Literal["reject", "enqueue"] = "reject"
     limits: LimitsInput = LimitsInput()
     metadata: SmallObject = {}
+
+
+class RunCreate(RunOptions):
+    """A task for an agent."""
+
+    agent_id: Annotated[str, Field(min_length=1, max_length=200)]
+    input_message: InputMessage
 
 
 class Starter(Protocol):

@@ -1,0 +1,29 @@
+"""POST /agents/{agent_ref}/interact: the agent's answer to a message, in a session."""
+
+from typing import Annotated
+
+from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
+
+from shared.api import Caller, Prefer, allowed, edge, started, wants_no_wait
+from shared.domain import agent_tasks
+from shared.domain.run_records import Run
+
+app = APIGatewayRestResolver(enable_validation=True)
+handler = edge(app)
+
+
+@app.post(
+    "/agents/<agent_ref>/interact",
+    summary="Send an agent a message",
+    tags=["agents"],
+    status_code=201,
+    responses={201: {"description": "The run has ended."}, 202: {"description": "The run goes on, or waits."}},
+)
+def interact_with_agent(
+    caller: Annotated[Caller, allowed("runs:execute")],
+    agent_ref: str,
+    given: agent_tasks.AgentMessage,
+    prefer: Prefer = None,
+) -> Response[Run]:
+    run = agent_tasks.interact(caller.store, agent_ref, given, caller, background=wants_no_wait(prefer))
+    return started(run, prefer)
