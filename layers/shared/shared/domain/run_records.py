@@ -52,7 +52,7 @@ class Run(Record):
     messages: list[dict[str, Any]] | None = None
     metadata: dict[str, Any]
     created_at: str
-    started_at: str | None
+    started_at: str | None = None
     finished_at: str | None = None
     updated_at: str
     deadline_at: Annotated[str, Field(exclude=True)] = ""
