@@ -24,7 +24,9 @@ from shared.store.ids import new_id
 _DOCUMENT: dict[str, Any] = json.loads((Path(__file__).parents[2] / "openapi.json").read_text())
 
 # Bodies that are good enough to get past the checks of form, by operation.
+_PATHS = {"/x": {"get": {"operationId": "every route"}}}
 _BODIES: dict[str, Any] = {
+    "import_tools": {"document": {"openapi": "3.1.0", "servers": [{"url": "https://x.example"}], "paths": _PATHS}},
     "bind_tool": {},
     "clone_agent": {},
     "create_agent": {"name": "every route"},

@@ -24,6 +24,7 @@ NEEDED = {
     ("POST", "/agents/{agent_ref}/run"): "runs:execute",
     ("POST", "/agents/{agent_ref}/interact"): "runs:execute",
     ("POST", "/tools"): "tools:write",
+    ("POST", "/tools/import"): "tools:write",
     ("GET", "/tools"): "tools:read",
     ("GET", "/tools/categories"): "tools:read",
     ("GET", "/tools/types"): "tools:read",

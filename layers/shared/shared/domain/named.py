@@ -58,13 +58,8 @@ def create(
         NameTaken: another thing of this kind has the name.
         ConditionFailed: one of `more` failed.
     """
-    writes = [
-        Put(Key(kind, thing.id), thing.model_dump_json(), version=thing.version, parts=parts or {}),
-        Put(keys.name(kind, thing.name), json.dumps(thing.id)),
-        *more,
-    ]
     try:
-        store.write(*writes)
+        store.write(*creation(kind, thing, parts), *more)
     except ConditionFailed as error:
         if 0 in error.failed and (item := store.get(Key(kind, thing.id))):
             # The id was reserved by an idempotent request whose first try got as far as this.
@@ -79,6 +74,14 @@ def id_of(store: TenantStore, kind: str, name: str) -> str | None:
     """The id of the thing with this name; 1 request."""
     guard = store.get(keys.name(kind, name)) if 0 < len(name) <= 200 else None
     return str(json.loads(guard.doc)) if guard else None
+
+
+def creation(kind: str, thing: Named, parts: Mapping[str, str] | None = None) -> list[Write]:
+    """The writes that store a new thing under its name: the thing, then the guard of its name."""
+    return [
+        Put(Key(kind, thing.id), thing.model_dump_json(), version=thing.version, parts=parts or {}),
+        Put(keys.name(kind, thing.name), json.dumps(thing.id)),
+    ]
 
 
 def find(store: TenantStore, kind: str, ref: str, label: str) -> Item:

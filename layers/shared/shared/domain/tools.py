@@ -146,10 +146,14 @@ def create(store: TenantStore, draft: ToolCreate) -> Tool:
     return named.create(store, keys.TOOLS, new(store, draft))
 
 
-def new(store: TenantStore, draft: ToolCreate) -> Tool:
-    """A tool that is not stored yet. Raises as `create`."""
+def new(store: TenantStore, draft: ToolCreate, *, own_schema: bool = False) -> Tool:
+    """A tool that is not stored yet. Raises as `create`.
+
+    Args:
+        own_schema: the schema was put together by the platform, and needs no look.
+    """
     moment = clock.now()
-    fields = _checked(draft)
+    fields = _checked(draft, own_schema=own_schema)
     return Tool(id=store.new_id(), tenant_id=store.tenant_id, created_at=moment, updated_at=moment, **fields)
 
 
@@ -260,7 +264,7 @@ def delete(store: TenantStore, ref: str, *, force: bool) -> None:
         raise Conflict("The tool was changed just now; try again.") from error
 
 
-def _checked(draft: ToolFields) -> dict[str, Any]:
+def _checked(draft: ToolFields, *, own_schema: bool = False) -> dict[str, Any]:
     """The fields of a tool, with what depends on several of them."""
     named.check_name(draft.name, RESERVED_NAMES)
     execution_type = draft.execution_type or ("http_webhook" if draft.endpoint else "internal")
@@ -271,7 +275,7 @@ def _checked(draft: ToolFields) -> dict[str, Any]:
         raise _invalid("auth_config", "this header is set by the platform")
     if draft.auth_type == "oauth2" and not (draft.auth_config.token_url and draft.auth_config.client_id):
         raise _invalid("auth_config", "oauth2 needs token_url and client_id")
-    if draft.input_schema:
+    if draft.input_schema and not own_schema:
         schemas.check(draft.input_schema)
     if wrong := tool_requests.problems(draft, header):
         raise _invalid("argument_places", "; ".join(wrong[:5]))
