@@ -150,8 +150,8 @@ def test_a_kept_token_that_the_tool_refuses_is_dropped(api: Api, server: ToolSer
     """The call is made again only if it may be; in any case the next one has a new token."""
     oauth2_tool(api, idempotent=idempotent)
     good = httpx.Response(200, json={"ok": True})
-    for reply in ("t1", good, httpx.Response(401), *(["t2", good] if idempotent else [])):
-        server.then(reply if isinstance(reply, httpx.Response) else _token(reply))
+    for reply in (_token("t1"), good, httpx.Response(401), *((_token("t2"), good) if idempotent else ())):
+        server.then(reply)
     assert execute(api)["status"] == "succeeded"
     second = execute(api)
     assert second["status"] == ("succeeded" if idempotent else "failed")

@@ -268,7 +268,12 @@ def test_a_host_has_no_placeholder(api: Api) -> None:
 
 def test_places_are_checked_in_every_update(api: Api) -> None:
     runs.webhook(api, endpoint=f"{BASE}/{{a}}", input_schema=schema("a"))
-    for change in ({"input_schema": schema("b")}, {"endpoint": f"{BASE}/{{b}}"}, {"argument_places": {"b": {}}}):
+    changes: list[dict[str, Any]] = [
+        {"input_schema": schema("b")},
+        {"endpoint": f"{BASE}/{{b}}"},
+        {"argument_places": {"b": {"in": "query"}}},
+    ]
+    for change in changes:
         assert api.patch("/tools/lookup", change).status == 422
     moved: dict[str, Any] = {"endpoint": f"{BASE}/{{b}}", "argument_places": {"a": {"in": "path", "name": "b"}}}
     assert api.patch("/tools/lookup", moved).json["argument_places"]["a"]["name"] == "b"

@@ -113,7 +113,7 @@ def test_addresses_of_the_house(store: TenantStore, network: Network, denied: st
     assert failure(store, host, endpoint=url) == "address_blocked"
     assert failure(store, **oauth2_by(url)) == "address_blocked"
     assert failure(store, "tools.example", host, **oauth2_by(url)) == "address_blocked"
-    page = {"name": "http_get", "endpoint": None, "args": {"url": url}}
+    page: dict[str, Any] = {"name": "http_get", "endpoint": None, "args": {"url": url}}
     assert failure(store, "example.com", **page) == "host_not_allowed"
     assert failure(store, host, **page) == "address_blocked"
     assert network.opened == []
