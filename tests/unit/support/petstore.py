@@ -1,7 +1,11 @@
-"""An OpenAPI document as services publish them: path, query and header parameters, JSON bodies, named schemas."""
+"""OpenAPI documents: one as services publish them: path, query and header parameters, JSON bodies, named schemas;
+and small ones.
+"""
 
 import copy
 from typing import Any
+
+from tests.unit.support.gateway import Answer, Api
 
 _ID = {"name": "petId", "in": "path", "required": True, "schema": {"type": "integer", "format": "int64", "minimum": 1}}
 _DOCUMENT: dict[str, Any] = {
@@ -100,3 +104,30 @@ _DOCUMENT: dict[str, Any] = {
 def document(**changed: Any) -> dict[str, Any]:
     """The document, a copy; with these of its members changed."""
     return copy.deepcopy(_DOCUMENT) | changed
+
+
+def imported(api: Api, spec: dict[str, Any] | None = None, **options: Any) -> dict[str, Any]:
+    """The tools made, by name."""
+    answer = api.post("/tools/import", {"document": spec or document()} | options)
+    assert answer.status == 201, answer.text
+    return {tool["name"]: tool for tool in answer.json["tools"]}
+
+
+def one(operation: dict[str, Any], path: str = "/x", method: str = "post", **root: Any) -> dict[str, Any]:
+    """A document of one operation."""
+    servers = [{"url": "https://x.example"}]
+    return {"openapi": "3.1.0", "servers": servers, "paths": {path: {method: operation}}} | root
+
+
+def body(schema: Any) -> dict[str, Any]:
+    """An operation with this JSON body."""
+    return {"operationId": "op", "requestBody": {"content": {"application/json": {"schema": schema}}}}
+
+
+def refused(answer: Answer) -> str:
+    """What is wrong, of an import that was refused."""
+    assert answer.status == 422, answer.text
+    return str(answer.json["errors"][0]["msg"])
+
+
+PARAMETER = {"name": "q", "in": "query", "required": True}
