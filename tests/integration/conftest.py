@@ -58,6 +58,7 @@ def platform(
         "CUSTOM_API_KEY": "scripted",
         "SSE_KEEPALIVE_SECONDS": "1",
         "SECRET_DEMO_TOKEN": "s3cr3t-value-of-the-tool",
+        "SECRET_WRONG_TOKEN": "not the right one",
         "AUTH_API_KEYS": json.dumps(
             {
                 "mine": {"tenant_id": "tenant_mine", "user_id": "mine-user", "scopes": ["admin"]},

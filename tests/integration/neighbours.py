@@ -1,5 +1,6 @@
 """What stands around the platform in tests: tools that misbehave and a model with a script, over real HTTP."""
 
+import base64
 import json
 import threading
 import time
@@ -50,7 +51,7 @@ class Neighbours:
         """How often a path was asked for."""
         return len(self.seen.get(path, []))
 
-    def _answer(self, path: str, headers: dict[str, str], body: Any) -> Answer:
+    def _answer(self, path: str, headers: dict[str, str], body: Any, line: str) -> Answer:
         with self._lock:
             self.seen.setdefault(path, []).append((headers, body))
         tools: dict[str, Callable[[], Answer]] = {
@@ -63,6 +64,10 @@ class Neighbours:
         }
         if path == "/v1/chat/completions":
             return self._model(body)
+        if path.startswith("/tool/mirror/"):
+            return 200, JSON, json.dumps({"line": line, "headers": headers, "body": body}).encode()
+        if path.startswith("/token/"):
+            return self._token(path, headers)
         if path.startswith("/tool/gate/"):
             self.gates.setdefault(path, threading.Event()).wait(60)
             return 200, JSON, json.dumps({"gate": "open"}).encode()
@@ -72,6 +77,20 @@ class Neighbours:
                 first = self._failures[path] == 1
             return (503, {}, b"busy") if first else (200, JSON, b'{"ok": true}')
         return tools[path]() if path in tools else (404, {}, b"no such neighbour")
+
+    def _token(self, path: str, headers: dict[str, str]) -> Answer:
+        """A token server; the word behind ``/token/`` says how it behaves."""
+        basic = base64.b64decode(headers.get("authorization", "").removeprefix("Basic ")).decode()
+        token = {"access_token": f"token-{self.calls(path)}", "token_type": "Bearer", "expires_in": 3600}
+        match path.split("/")[2]:
+            case "slow":
+                return self._hang()
+            case "huge":
+                return 200, JSON, b"x" * 1_000_000
+            case "redirect":
+                return 302, {"Location": "http://169.254.169.254/token"}, b""
+        refused = 401, JSON, b'{"error": "invalid_client"}'
+        return (200, JSON, json.dumps(token).encode()) if basic == "shop:s3cr3t-value-of-the-tool" else refused
 
     def _hang(self) -> Answer:
         time.sleep(5)
@@ -133,7 +152,9 @@ class Neighbours:
                 text = self.rfile.read(length)
                 headers = {name.lower(): value for name, value in self.headers.items()}
                 path = self.path.partition("?")[0]
-                status, extra, body = neighbours._answer(path, headers, json.loads(text) if text else None)
+                is_form = "form" in headers.get("content-type", "")
+                given = text.decode() if is_form else json.loads(text) if text else None
+                status, extra, body = neighbours._answer(path, headers, given, f"{self.command} {self.path}")
                 try:
                     self.send_response(status)
                     for name, value in extra.items():
