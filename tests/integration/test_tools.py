@@ -93,7 +93,10 @@ def test_a_direct_call_cannot_reach_into_the_house(tools: Tools, endpoint: str) 
 def test_a_hundred_duplicates_are_one_call(tools: Tools) -> None:
     path = f"/tool/mirror/once{next(_number)}"
     tool, headers = tools.make(path), {"Idempotency-Key": f"execute {path}"}
-    send = lambda _: tools.api.post(f"/tools/{tool}/execute", json={}, headers=headers)  # noqa: E731
+
+    def send(_: int) -> httpx.Response:
+        return tools.api.post(f"/tools/{tool}/execute", json={}, headers=headers)
+
     with ThreadPoolExecutor(16) as pool:
         answers = list(pool.map(send, range(100)))
     assert {answer.status_code for answer in answers} <= {201, 409}
@@ -105,7 +108,10 @@ def test_a_hundred_duplicates_are_one_call(tools: Tools) -> None:
 def test_a_hundred_duplicates_are_one_import(tools: Tools) -> None:
     prefix = f"dup{next(_number)}_"
     body = {"document": petstore.document(), "prefix": prefix}
-    send = lambda _: tools.api.post("/tools/import", json=body, headers={"Idempotency-Key": prefix})  # noqa: E731
+
+    def send(_: int) -> httpx.Response:
+        return tools.api.post("/tools/import", json=body, headers={"Idempotency-Key": prefix})
+
     with ThreadPoolExecutor(16) as pool:
         answers = list(pool.map(send, range(100)))
     assert {answer.status_code for answer in answers} <= {201, 409}
