@@ -13,6 +13,7 @@ import pytest
 from local.runtime import Runtime
 from tests.integration.counting import Tally, counted
 from tests.integration.neighbours import Neighbours, says
+from tests.unit.support import petstore
 
 DOC = Path(__file__).parents[2] / "docs/access-patterns.md"
 MODEL = "/v1/chat/completions"
@@ -56,6 +57,12 @@ def measured(platform: Runtime, neighbours: Neighbours) -> dict[str, Tally]:
         count("GET /agents/{id}", lambda: client.get(agent_path))
         count("GET /agents/{name}", lambda: client.get("/agents/counted"))
         count("GET /tools/{id}", lambda: client.get(tool_path))
+        count("GET /tools/categories", lambda: client.get("/tools/categories"))
+        count("POST /tools/{id}/execute", lambda: client.post(f"{tool_path}/execute", json={}))
+        count("POST /tools/{id}/validate", lambda: client.post(f"{tool_path}/validate", json={}))
+        count("POST /tools/{id}/deploy (active)", lambda: client.post(f"{tool_path}/deploy"))
+        pets = {"document": petstore.document(), "include_operations": ["getPet", "createPet"]}
+        count("POST /tools/import (2 tools)", lambda: client.post("/tools/import", json=pets))
         count("GET /agents (a page)", lambda: client.get("/agents"))
         count("PATCH /agents/{id}", lambda: client.patch(agent_path, json={"role": "counter"}))
         count("PATCH /agents/{id} (new name)", lambda: client.patch(agent_path, json={"name": "counted again"}))

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from shared.clients import address, oauth2
 from shared.domain import plans, tool_runs, tools, webhooks
+from shared.domain.leaves import Leave
 from shared.domain.tool_proofs import Asker
 from shared.domain.webhooks import Outgoing
 from shared.errors import ToolError
@@ -68,7 +69,7 @@ def failure(store: TenantStore, *domains: str, args: dict[str, Any] | None = Non
     tool = tools.new(store, tools.ToolCreate.model_validate({"name": "lookup", "endpoint": runs.ENDPOINT} | fields))
     terms = tool_runs.ToolExecute(secrets_ref="SHOP", allowed_domains=list(domains), timeout_ms=5_000)
     planned = plans.plan_tool(tool, terms, "lookup", may_write=True)
-    outgoing = Outgoing(Asker("tenant_a", "", "run", "call"), "trace", time.monotonic() + 5)
+    outgoing = Outgoing(Asker("tenant_a", "", "run", "call"), "trace", time.monotonic() + 5, Leave(store, "run"))
     send = webhooks.fetch if planned.execution_type == "internal" else webhooks.call
     with pytest.raises(ToolError) as failed:
         send(planned, args or {}, outgoing)
