@@ -50,7 +50,9 @@ def _consequences(written: Written) -> Iterator[tuple[Write, ...]]:
     if written.key.partition == keys.RUNS and written.old is not None:
         run = Run.model_validate_json(written.new.doc)
         if run.ended and not json.loads(written.old.doc).get("finished_at"):
-            yield statistics.count_run(run)
+            counted = statistics.count_run(run)
+            if counted:
+                yield counted
     if run_id := run_log.run_of(written.key.partition):
         events = run_log.events_of(written.key.sort, written.new.doc)
         yield from ((write,) for write in statistics.count_calls(run_id, events))

@@ -94,12 +94,15 @@ class ToolStats(Record):
 
 
 def count_run(run: Run) -> tuple[Write, ...]:
-    """The writes that count a run that ended, to be made in one transaction: the second time it fails."""
-    if run.finished_at is None:
+    """The writes that count a run that ended, to be made in one transaction: the second time it fails.
+
+    A test is not counted. A run that ended before it began has no duration.
+    """
+    if run.finished_at is None or run.test:
         return ()
     figures = {
         "status": run.status,
-        "duration_ms": _milliseconds(run.started_at or run.created_at, run.finished_at),
+        "duration_ms": None if run.started_at is None else _milliseconds(run.started_at, run.finished_at),
         "prompt_tokens": run.prompt_tokens,
         "completion_tokens": run.completion_tokens,
         "total_tokens": run.total_tokens,
@@ -117,7 +120,7 @@ def count_run(run: Run) -> tuple[Write, ...]:
 
 
 def count_calls(run_id: str, events: Iterable[Event]) -> list[Write]:
-    """The writes that count the tool calls which ended with these events of a run; a test's are not counted."""
+    """The writes that count the tool calls which ended with these events of a run, each on its own."""
     return [
         _mark(
             keys.call_stat(event.data["tool_id"], event.created_at, run_id, event.data["tool_call_id"]),
@@ -129,7 +132,7 @@ def count_calls(run_id: str, events: Iterable[Event]) -> list[Write]:
             event.created_at,
         )
         for event in events
-        if event.event in _ENDED and event.data.get("tool_id") and not event.data.get("test")
+        if event.event in _ENDED and event.data.get("tool_id")
     ]
 
 
@@ -188,7 +191,7 @@ def _figures(store: TenantStore, partition: str, window: Window) -> tuple[str, l
 
 
 def _percentiles(figures: Sequence[dict[str, Any]]) -> Percentiles:
-    durations = sorted(one["duration_ms"] for one in figures)
+    durations = sorted(one["duration_ms"] for one in figures if one["duration_ms"] is not None)
     return Percentiles(p50=_nearest_rank(durations, 50), p95=_nearest_rank(durations, 95))
 
 

@@ -39,14 +39,11 @@ def call(store: TenantStore, run_id: str, tool_call_id: str) -> None:
     if asked.ended:
         return
     tool = plan.tool_for(asked.function_name)
+    # Whose figures the call counts in; a test counts in nobody's.
+    counted = {"tool_id": tool.tool_id} if tool and not run.test else {}
     if asked.status == "started" and not (tool and tool.idempotent):
-        _append(
-            store,
-            run_id,
-            log,
-            asked,
-            _error(asked, "unknown", "It is unknown whether the call took effect.", 0),
-        )
+        name, data = _error(asked, "unknown", "It is unknown whether the call took effect.", 0)
+        _append(store, run_id, log, asked, (name, data | counted))
         return
     first = asked.status == "asked"
     if first:
@@ -59,11 +56,11 @@ def call(store: TenantStore, run_id: str, tool_call_id: str) -> None:
     try:
         output = _carry_out(store, plan, tool, asked, run, leave, counts=first)
     except ToolError as error:
-        ended = _error(asked, error.code, error.detail, _since(begun))
+        name, data = _error(asked, error.code, error.detail, _since(begun))
     else:
-        done = {"tool_call_id": asked.id, "name": asked.name, "output": output, "duration_ms": _since(begun)}
-        ended = ("tool.completed", done)
-    _append(store, run_id, log, asked, ended)
+        name = "tool.completed"
+        data = {"tool_call_id": asked.id, "name": asked.name, "output": output, "duration_ms": _since(begun)}
+    _append(store, run_id, log, asked, (name, data | counted))
 
 
 def _current(log: Log, tool_call_id: str) -> ToolCall:

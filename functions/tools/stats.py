@@ -1,0 +1,21 @@
+"""GET /tools/{tool_ref}/stats: how a tool's calls ended, how long they took."""
+
+from typing import Annotated
+
+from aws_lambda_powertools.event_handler import APIGatewayRestResolver
+from aws_lambda_powertools.event_handler.openapi.params import Query
+
+from shared.api import Caller, allowed, edge
+from shared.domain import statistics
+
+app = APIGatewayRestResolver(enable_validation=True)
+handler = edge(app)
+
+
+@app.get("/tools/<tool_ref>/stats", summary="Figures of a tool's calls", tags=["tools"])
+def get_tool_stats(
+    caller: Annotated[Caller, allowed("tools:read")],
+    tool_ref: str,
+    window: Annotated[statistics.Window, Query(description="What ended in this time until now.")] = "24h",
+) -> statistics.ToolStats:
+    return statistics.of_tool(caller.store, tool_ref, window)
