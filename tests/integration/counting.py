@@ -30,7 +30,7 @@ class Tally:
 
 @contextmanager
 def counted() -> Iterator[Tally]:
-    """Counts what this process sends to DynamoDB meanwhile, but for the stream's reader, which nobody waits for."""
+    """Counts what this process sends to DynamoDB meanwhile, but for the stream's readers, which nobody waits for."""
     # The runtime imports the layer afresh, so the client is looked up when it is there, not when this file is read.
     from shared.clients import aws
 
@@ -42,7 +42,7 @@ def counted() -> Iterator[Tally]:
             params["ReturnConsumedCapacity"] = "TOTAL"
 
     def add(parsed: dict[str, Any], model: Any, **_: Any) -> None:
-        if threading.current_thread().name.startswith("AuditRecord"):
+        if threading.current_thread().name.startswith(("AuditRecord", "TenantsProvision")):
             return
         tally.requests[model.name] += 1
         if model.name in {"GetItem", "Query", "BatchGetItem"}:
