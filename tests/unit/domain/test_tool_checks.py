@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from shared.domain import tool_checks
 from shared.store import keys
 from shared.store.table import Change, TenantStore
 from tests.unit.support import runs
@@ -37,10 +38,12 @@ def found(api: Api, tool: str = "lookup", **body: Any) -> list[tuple[str, str]]:
 SCHEMA = {"type": "object", "properties": {"id": {"type": "integer"}}, "required": ["id"]}
 
 
-def test_a_good_tool(api: Api, server: ToolServer, requests: Any) -> None:
+def test_a_good_tool(api: Api, store: TenantStore, server: ToolServer, requests: Any) -> None:
     tool_id = runs.webhook(api, endpoint="https://tools.example/x/{id}", input_schema=SCHEMA)
     assert api.post(f"/tools/{tool_id}/validate").json == {"valid": True, "problems": []}
-    assert requests.of(lambda: found(api, tool_id, args={"id": 7})) == ["GetItem"]
+    assert found(api, tool_id, args={"id": 7}) == []
+    draft = tool_checks.ToolCheck(args={"id": 7})
+    assert requests.of(lambda: tool_checks.validate(store, tool_id, draft)) == ["GetItem"]
     assert server.requests == []
     assert api.get("/runs").json == []
     assert api.get("/tools/lookup").json["version"] == 1
