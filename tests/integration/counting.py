@@ -14,6 +14,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+READERS = ("AuditRecord", "TenantsProvision")
+"""Functions that read the table's stream. Threads of the local runtime are named after their functions."""
+
 
 @dataclass(slots=True)
 class Tally:
@@ -42,7 +45,7 @@ def counted() -> Iterator[Tally]:
             params["ReturnConsumedCapacity"] = "TOTAL"
 
     def add(parsed: dict[str, Any], model: Any, **_: Any) -> None:
-        if threading.current_thread().name.startswith(("AuditRecord", "TenantsProvision")):
+        if threading.current_thread().name.startswith(READERS):
             return
         tally.requests[model.name] += 1
         if model.name in {"GetItem", "Query", "BatchGetItem"}:

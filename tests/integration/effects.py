@@ -1,14 +1,17 @@
 """What requests leave behind: the writes that DynamoDB took, by the kind of place that they went to."""
 
 import re
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from tests.integration.counting import READERS
+
 # Ids, the ids of keys, and digests.
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|(?<=^KEY#)[0-9A-Za-z]{16}$|[0-9a-f]{64}")
-# What the platform writes about requests, however often they come; and what follows from the rest, a little later.
+# What the platform writes about requests, however often they come.
 _BOOKKEEPING = re.compile(r"IDEMPOTENCY|COUNTER|AUDIT|USAGE|ATTEMPTS|#STAT$")
 _ACTIONS = {"PutItem": "Put", "UpdateItem": "Update", "DeleteItem": "Delete"}
 
@@ -23,7 +26,7 @@ class Effect:
 
 @contextmanager
 def committed() -> Iterator[list[Effect]]:
-    """Gathers the writes that this process sends meanwhile and that DynamoDB takes."""
+    """Gathers the writes that this process sends meanwhile and that DynamoDB takes, but for the stream's readers'."""
     # The runtime imports the layer afresh, so the client is looked up when it is there, not when this file is read.
     from shared.clients import aws
 
@@ -34,7 +37,8 @@ def committed() -> Iterator[list[Effect]]:
         context["sent"] = params
 
     def add(http_response: Any, model: Any, context: dict[str, Any], **_: Any) -> None:
-        if http_response.status_code == 200 and "sent" in context:
+        behind = threading.current_thread().name.startswith(READERS)
+        if http_response.status_code == 200 and "sent" in context and not behind:
             found.extend(_effects(model.name, context["sent"]))
 
     events.register("provide-client-params.dynamodb", remember)

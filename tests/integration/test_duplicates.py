@@ -127,6 +127,12 @@ def _bound(stage: Stage) -> str:
     return f"{stage.agent(tool)}{tool}"
 
 
+def _document(stage: Stage) -> dict[str, Any]:
+    """An OpenAPI document of two operations."""
+    operations = {method: {"operationId": stage.name(), "responses": {}} for method in ("get", "post")}
+    return {"openapi": "3.1.0", "servers": [{"url": ENDPOINT}], "paths": {"/pets": operations}}
+
+
 # How each operation that changes something is asked for, on new things, so that it has its effect.
 _WAYS: dict[str, Callable[[Stage], Request]] = {
     "activate_agent_version": lambda stage: Request(f"{stage.agent('/publish')}/versions/1/activate"),
@@ -147,6 +153,7 @@ _WAYS: dict[str, Callable[[Stage], Request]] = {
     "exchange_key": lambda stage: Request("/auth/token", {"api_key": stage.key()["key"]}, {}),
     "execute_agent": lambda stage: Request(f"/runtime/{stage.agent()[8:]}/execute", {"payload": {"input": "Hello"}}),
     "execute_tool": lambda stage: Request(f"{stage.internal_tool()}/execute", {"args": {"text": "hello"}}),
+    "import_tools": lambda stage: Request("/tools/import", {"document": _document(stage)}),
     "interact_with_agent": lambda stage: Request(f"{stage.agent()}/interact", {"message": "Hello"}),
     "invite_user": lambda stage: Request("/users/invite", {}),
     "log_in": lambda stage: Request("/auth/login", stage.credentials, {}),
@@ -169,6 +176,8 @@ _WAYS: dict[str, Callable[[Stage], Request]] = {
     "update_user": lambda stage: Request(stage.join(stage.user()), {"full_name": "Changed"}),
     "validate_tool": lambda stage: Request(f"{stage.tool()}/validate", {}),
 }
+# They look at things and leave nothing.
+_WITHOUT_EFFECT = {"validate_tool"}
 # A token is shown once and kept nowhere: who asks again under the same key gets another one, in the same item.
 _SHOWN_ONCE = {"log_in", "refresh_tokens"}
 OPERATIONS = {
@@ -203,6 +212,7 @@ def test_100_duplicates_have_one_effect(stage: Stage, pool: ThreadPoolExecutor, 
     with committed() as wanted:
         first = stage.send(method, alone, **_once(method, operation, "alone"))
     assert first.is_success, first.text
+    assert bool(wanted) == (operation not in _WITHOUT_EFFECT), wanted
     headers = _once(method, operation, "many")
     with committed() as found:
         answers = list(pool.map(lambda _: stage.send(method, many, **headers), range(DUPLICATES)))
