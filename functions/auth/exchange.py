@@ -29,4 +29,4 @@ def exchange_key(
     authorization: BasicClient = None,
 ) -> Response[AccessToken]:
     wanted = request or token_exchange.TokenRequest()
-    return shown_once(token_exchange.exchange(wanted, x_api_key, basic_client(authorization)))
+    return shown_once(token_exchange.exchange(wanted, x_api_key, basic_client(authorization), visitor.subject))

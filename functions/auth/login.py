@@ -18,4 +18,4 @@ handler = edge(app)
     responses={200: {"description": "Logged in."}, 401: {"description": "Wrong."}},
 )
 def log_in(visitor: Annotated[Visitor, public()], draft: sign_ins.Login) -> Response[sign_ins.LoggedIn]:
-    return shown_once(sign_ins.login(visitor.store, draft))
+    return shown_once(sign_ins.login(visitor.store, draft, visitor.subject))

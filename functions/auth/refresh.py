@@ -18,4 +18,4 @@ handler = edge(app)
     responses={200: {"description": "The next tokens."}, 401: {"description": "Not valid."}},
 )
 def refresh_tokens(visitor: Annotated[Visitor, public()], given: sign_ins.RefreshToken) -> Response[sign_ins.LoggedIn]:
-    return shown_once(sign_ins.refresh(visitor.store, given))
+    return shown_once(sign_ins.refresh(visitor.store, given, visitor.subject))

@@ -14,5 +14,5 @@ handler = edge(app)
 
 @app.post("/auth/register", summary="Register a user", tags=["auth"], status_code=201)
 def register_user(visitor: Annotated[Visitor, public()], draft: registrations.Registration) -> Response[Profile]:
-    user = registrations.register(visitor.store, draft)
+    user = registrations.register(visitor.store, draft, visitor.subject)
     return created(user, f"/users/{user.id}")

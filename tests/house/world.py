@@ -29,6 +29,7 @@ from shared.domain import (
     tenants,
     tools,
 )
+from shared.domain.audit import Subject
 from shared.domain.budgets import Budget
 from shared.store import keys, run_log
 from shared.store.table import Put, TenantStore
@@ -134,7 +135,7 @@ def _sign_up_ann() -> None:
     invite = invites.create(TenantStore(TENANT), invites.InviteCreate(), user_id=USER, granted=frozenset({"admin"}))
     ann = {"email": "ann@example.com", "username": "ann", "password": "correct horse"}
     draft = registrations.Registration.model_validate(ann | {"invite_token": invite.invite_token})
-    registrations.register(TenantStore("_public", ANN), draft)
+    registrations.register(TenantStore("_public", ANN), draft, Subject())
     family: dict[str, Any] = {
         "tenant_id": TENANT,
         "user_id": ANN,

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from shared.domain import audit
 from shared.errors import TableBusy, Unavailable
 from shared.store import keys
 from shared.store.ids import is_id
@@ -261,14 +260,45 @@ def test_who_shows_no_key_is_in_no_tenants_audit(api: Api, items: Items) -> None
     assert (answer.status, items()) == (401, [])
 
 
-def test_what_happens_on_public_routes_can_be_noted(api: Api, store: TenantStore) -> None:
-    class Visitor:
-        trace_id, source_ip = "trace", "203.0.113.9"
+REGISTERED = {"email": "ann@example.com", "username": "ann", "password": "correct horse"}
 
-    audit.note(store, Visitor(), "login", "/auth/login", "refused", user_id="u", status=401, code="unauthorized")
+
+def test_what_happens_on_public_routes_is_in_the_audit_of_whom_it_is_about(api: Api, items: Items) -> None:
+    ann = api.post("/auth/register", REGISTERED).json
+    assert api.post("/auth/login", {"username": "ann", "password": "wrong horse"}).status == 401
+    tokens = api.post("/auth/login", {"username": "ann", "password": "correct horse"}).json
+    assert api.post("/auth/refresh", {"refresh_token": tokens["refresh_token"]}).status == 200
+    assert api.post("/auth/refresh", {"refresh_token": tokens["refresh_token"]}).status == 401
+    (tenant,) = {item["pk"]["S"].split("#")[1] for item in items() if item["pk"]["S"].endswith("#USER")}
+    home = api.as_(tenant=tenant, user=ann["id"])
+    assert seen(home) == [
+        ("register_user", "succeeded", 201),
+        ("log_in", "refused", 401),
+        ("log_in", "succeeded", 200),
+        ("refresh_tokens", "succeeded", 200),
+        ("refresh_tokens", "refused", 401),
+    ]
+    assert {record["actor"]["user_id"] for record in found(home)} == {ann["id"]}
+    assert {record["source_ip"] for record in found(home)} == {"203.0.113.7"}
+    assert "horse" not in str([item for item in items() if item["pk"]["S"].endswith("#AUDIT")])
+
+
+def test_a_name_of_nobody_is_in_no_tenants_audit_and_costs_the_same(api: Api, requests: Requests) -> None:
+    api.post("/auth/register", REGISTERED)
+    right = requests.of(lambda: api.post("/auth/login", {"username": "ann", "password": "wrong horse"}))
+    nobody = requests.of(lambda: api.post("/auth/login", {"username": "bob", "password": "wrong horse"}))
+    assert right == nobody
+    assert found(api) == []
+
+
+def test_a_key_that_is_exchanged_is_named(api: Api) -> None:
+    key = api.make("/api-keys", name="ci")["key"]
+    assert api.post("/auth/token", {"api_key": key}).status == 200
     (record,) = found(api)
-    assert (record["action"], record["actor"]["user_id"], record["source_ip"]) == ("login", "u", "203.0.113.9")
-    assert (record["outcome"], record["status"], record["code"]) == ("refused", 401, "unauthorized")
+    assert (record["action"], record["outcome"]) == ("exchange_key", "succeeded")
+    assert record["actor"]["key_id"] == key.split("_")[2]
+    assert api.post("/auth/token", {"api_key": key[:-1] + "x"}).status == 401
+    assert len(found(api)) == 1
 
 
 def test_other_tenants_see_nothing(api: Api, other: Api, stream: TableStream) -> None:

@@ -155,6 +155,6 @@ def test_administrators_who_join_at_once_are_both_there(admin: Api, faults: Faul
 def test_what_it_costs(admin: Api, requests: Requests) -> None:
     assert requests.of(lambda: token(admin)) == ["PutItem", "UpdateItem"], "the second is the audit record"
     invite, as_admin = token(admin), token(admin, role="admin")
-    join = ["GetItem", "GetItem", "TransactWriteItems"]
+    join = ["GetItem", "GetItem", "TransactWriteItems", "UpdateItem"]
     assert requests.of(lambda: register(admin, "bob", invite_token=invite)) == join
     assert requests.of(lambda: register(admin, "carol", invite_token=as_admin)) == ["GetItem", *join]

@@ -137,7 +137,7 @@ def test_passwords_of_all_kinds(api: Api, password: str) -> None:
 
 
 def test_registering_is_one_transaction(api: Api, requests: Requests) -> None:
-    assert requests.of(lambda: register(api)) == ["TransactWriteItems"]
+    assert requests.of(lambda: register(api)) == ["TransactWriteItems", "UpdateItem"], "the second is the audit record"
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])

@@ -1,12 +1,13 @@
 """Who calls, as the authorizer said, and what the route asks of them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from aws_lambda_powertools.event_handler import Depends, Request
 
 from shared import clock
 from shared.domain import budgets
+from shared.domain.audit import Subject
 from shared.domain.budgets import Budget
 from shared.domain.refresh_families import Token
 from shared.domain.scopes import PLATFORM, holds
@@ -55,11 +56,16 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
-    """Who sent a request to a public route: nobody that we know. The store is no tenant's."""
+    """Who sent a request to a public route: nobody that we know. The store is no tenant's.
+
+    Attributes:
+        subject: whoever finds out who it is says it here, for the audit.
+    """
 
     trace_id: str
     source_ip: str
     store: TenantStore
+    subject: Subject = field(default_factory=Subject)
 
     tenant_id: ClassVar[str] = "_public"
 

@@ -204,7 +204,9 @@ def _sender(marks: tuple[Mark, ...], event: dict[str, Any], call: Call, meter: M
         Unauthorized, RateLimited, Forbidden: see `identify`, `Meter` and `check`.
     """
     if any(isinstance(mark, Public) for mark in marks):
-        return visit(event, call.trace_id), False
+        visitor = visit(event, call.trace_id)
+        call.begin(visitor, event["httpMethod"], event["path"])
+        return visitor, False
     caller = identify(event, call.trace_id)
     log_context(tenant_id=caller.tenant_id, user_id=caller.user_id)
     call.begin(caller, event["httpMethod"], event["path"])

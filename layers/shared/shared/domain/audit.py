@@ -8,7 +8,7 @@ no stamp, a refusal first of all, is recorded by whoever answers it. Both use th
 import json
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple
 
 from shared import clock
 from shared.config import settings
@@ -93,14 +93,21 @@ class AuditFilter:
         return all(not wanted or wanted == found for wanted, found in pairs) and record.path.startswith(self.path or "")
 
 
-class Asker(Protocol):
-    """Where a call comes from: the caller or the visitor of a request."""
+@dataclass(slots=True)
+class Subject:
+    """Who the sender of a request to a public route turned out to be, and so in whose audit the call belongs.
 
-    @property
-    def trace_id(self) -> str: ...
+    Nobody, as long as no tenant is named. The visitors' own tenant stands for those whom no tenant knows, where their
+    call must not be answered sooner than that of others.
+    """
 
-    @property
-    def source_ip(self) -> str: ...
+    tenant_id: str = ""
+    user_id: str = ""
+    key_id: str = ""
+
+    def is_known(self, tenant_id: str, user_id: str, key_id: str = "") -> None:
+        """Say who it is."""
+        self.tenant_id, self.user_id, self.key_id = tenant_id, user_id, key_id
 
 
 def new_stamp(
@@ -133,31 +140,6 @@ def answered(store: TenantStore, stamp: Stamp, status: int, code: str | None) ->
     The answer is made already, so nothing is raised: a record that cannot be written is in the log, whole.
     """
     outcome: Outcome = "succeeded" if status < 400 else "refused" if status < 500 else "failed"
-    _tell(store, stamp, outcome, status, code)
-
-
-def note(
-    store: TenantStore,
-    asker: Asker,
-    action: str,
-    path: str,
-    outcome: Outcome,
-    *,
-    user_id: str,
-    key_id: str = "",
-    status: int | None = None,
-    code: str | None = None,
-) -> None:
-    """Record what happened on a public route, once its tenant is known; 1 write. Nothing is raised.
-
-    Args:
-        store: the store of the tenant that it is about.
-        action: the name of the route's operation, such as `login`; path: its path.
-        user_id: whom it is about. For somebody that no tenant knows there is nothing to note.
-    """
-    stamp = new_stamp(
-        action, "POST", path, user_id=user_id, key_id=key_id, trace_id=asker.trace_id, source_ip=asker.source_ip
-    )
     _tell(store, stamp, outcome, status, code)
 
 

@@ -13,6 +13,7 @@ import secrets as random
 import time
 from dataclasses import dataclass
 
+from shared.domain.audit import Subject
 from shared.errors import ConditionFailed, Conflict, Unauthorized
 from shared.store import keys
 from shared.store.ids import new_id
@@ -67,7 +68,7 @@ def begin(store: TenantStore, tenant_id: str, user_id: str) -> tuple[str, str]:
     return family_id, f"{family_id}.{secret}"
 
 
-def present(store: TenantStore, token: str) -> Presented:
+def present(store: TenantStore, token: str, subject: Subject) -> Presented:
     """The family that a token may renew; 1 read. A token that was used before ends its family: 1 write.
 
     Raises:
@@ -77,6 +78,8 @@ def present(store: TenantStore, token: str) -> Presented:
     item = find_directory_entry(keys.refresh_family(form[1])) if form else None
     if form is None or item is None:
         raise refusal()
+    whose = json.loads(item.doc)
+    subject.is_known(whose["tenant_id"], whose["user_id"])
     request_id, digest = store.new_id(), _digest(form[2])
     found = _presented(form[1], item, digest, request_id)
     if found.expires_at <= time.time():

@@ -7,6 +7,7 @@ from pydantic import Field, SecretStr, model_validator
 
 from shared import clock
 from shared.domain import invites, passwords, tenants, users
+from shared.domain.audit import Subject
 from shared.domain.fields import Model, Name
 from shared.domain.users import Email, Profile, Role, User, Username
 from shared.errors import ConditionFailed, NameTaken
@@ -36,11 +37,12 @@ class Registration(Model):
         return self
 
 
-def register(store: TenantStore, draft: Registration) -> Profile:
+def register(store: TenantStore, draft: Registration, subject: Subject) -> Profile:
     """Make a user; 1 transaction, with 2 reads before it where somebody was invited, 3 for an administrator.
 
     Args:
         store: the visitor's; it knows the id that is reserved for the user.
+        subject: hears who the user is.
 
     Raises:
         NameTaken: by somebody; it does not say which of the two names.
@@ -55,11 +57,13 @@ def register(store: TenantStore, draft: Registration) -> Profile:
             home.write(*users.new(home, user, password_hash, founds=draft.invite_token is None), *more)
         except ConditionFailed as error:
             if made := _made_before(store, user_id, user.username):
-                return made
+                subject.is_known(made.tenant_id, made.id)
+                return Profile.model_validate(made.model_dump())
             if {1, 2}.intersection(error.failed):
                 raise NameTaken("The user name or the e-mail address is taken.") from error
             # Administrators or the invitation changed meanwhile.
             continue
+        subject.is_known(user.tenant_id, user.id)
         return Profile.model_validate(user.model_dump())
     raise NameTaken("Too many are joining at once; try again.")
 
@@ -90,10 +94,9 @@ def _place(store: TenantStore, user_id: str, draft: Registration) -> tuple[User,
     return user, store.into(tenant_id), more
 
 
-def _made_before(store: TenantStore, user_id: str, username: str) -> Profile | None:
+def _made_before(store: TenantStore, user_id: str, username: str) -> User | None:
     """The user that the first try of this request made, whose answer was lost."""
     entry = find_directory_entry(keys.login(users.login_digest(username)))
     if entry is None or (found := json.loads(entry.doc))["user_id"] != user_id:
         return None
-    user = users.find(store.into(found["tenant_id"]), user_id)
-    return Profile.model_validate(user.model_dump()) if user else None
+    return users.find(store.into(found["tenant_id"]), user_id)

@@ -7,6 +7,7 @@ from pydantic import Field, SecretStr, model_validator
 
 from shared import clock
 from shared.domain import login_attempts, passwords, refresh_families, tokens, users
+from shared.domain.audit import Subject
 from shared.domain.fields import Model, Record
 from shared.domain.refresh_families import Token
 from shared.domain.tokens import Holder
@@ -45,8 +46,11 @@ class LoggedIn(Record):
     refresh_token: str
 
 
-def login(store: TenantStore, draft: Login) -> LoggedIn:
+def login(store: TenantStore, draft: Login, subject: Subject) -> LoggedIn:
     """Begin a login. Somebody and nobody, right and wrong take the same requests and the same time until the answer.
+
+    Args:
+        subject: hears who it is.
 
     Raises:
         Unauthorized: no such user, the wrong password, or a user who was deactivated; it does not say which.
@@ -56,6 +60,7 @@ def login(store: TenantStore, draft: Login) -> LoggedIn:
     attempt = login_attempts.begin(store, users.login_digest(name))
     entry = find_directory_entry(keys.login(users.login_digest(name)))
     found = json.loads(entry.doc) if entry else {"tenant_id": store.tenant_id, "user_id": "nobody"}
+    subject.is_known(found["tenant_id"], found["user_id"])
     item = store.into(found["tenant_id"]).get(keys.user(found["user_id"]))
     stored = users.password_hash(item) if item else None
     right = passwords.matches(draft.password.get_secret_value(), stored)
@@ -67,14 +72,17 @@ def login(store: TenantStore, draft: Login) -> LoggedIn:
     return _tokens(user, family_id, refresh_token)
 
 
-def refresh(store: TenantStore, given: RefreshToken) -> LoggedIn:
+def refresh(store: TenantStore, given: RefreshToken, subject: Subject) -> LoggedIn:
     """The next tokens of a login, with the rights that the user has now; 2 reads and 1 write.
+
+    Args:
+        subject: hears who it is.
 
     Raises:
         Unauthorized: the token is not the newest of its login, or the user is gone; either ends the login.
         Conflict: another request with the same token was faster.
     """
-    presented = refresh_families.present(store, given.refresh_token)
+    presented = refresh_families.present(store, given.refresh_token, subject)
     user = users.find(store.into(presented.tenant_id), presented.user_id)
     if user is None or not user.is_active:
         store.write(refresh_families.end(presented.family_id))

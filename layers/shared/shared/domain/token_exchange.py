@@ -7,6 +7,7 @@ from pydantic import Field
 from shared.config import settings
 from shared.domain import api_keys, grants, tokens
 from shared.domain.api_keys import Scope
+from shared.domain.audit import Subject
 from shared.domain.fields import Model
 from shared.domain.scopes import ROLES, SCOPES
 from shared.domain.tokens import AccessToken, Holder
@@ -33,11 +34,14 @@ class TokenRequest(Model):
     scope: Annotated[str, Field(max_length=1_000)] | None = None
 
 
-def exchange(request: TokenRequest, header_key: str | None, basic: tuple[str, str] | None) -> AccessToken:
+def exchange(
+    request: TokenRequest, header_key: str | None, basic: tuple[str, str] | None, subject: Subject
+) -> AccessToken:
     """A token that may do what the key may, or less.
 
     Args:
         header_key: the header `X-API-Key`, which goes before all others. basic: client id and secret.
+        subject: hears whose key it is.
 
     Raises:
         BadRequest: another grant than the client's own credentials.
@@ -50,6 +54,8 @@ def exchange(request: TokenRequest, header_key: str | None, basic: tuple[str, st
     client_id, secret = basic or (request.client_id, request.client_secret)
     key = header_key or request.api_key or secret
     identity = api_keys.identify(key) if key and len(key) <= 200 else None
+    if identity is not None:
+        subject.is_known(identity.tenant_id, identity.user_id, identity.key_id)
     if identity is None or client_id not in (None, identity.key_id, identity.record_id):
         raise Unauthorized("A valid API key is required.", code="invalid_client")
     scopes = grants.narrowed(identity.scopes, _wanted(request))
