@@ -6,7 +6,7 @@ export PYTHONPATH := layers/shared
 export SAM_CLI_TELEMETRY := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check fix openapi layer-requirements build bench clean
+.PHONY: help setup run test check fix openapi layer-requirements build bench load contract coverage-table clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,7 @@ check: $(READY) ## Format, lint, types, import laws, template, drift of generate
 	@$(BIN)/lint-imports
 	@$(BIN)/cfn-lint template.yaml
 	@$(BIN)/python -m local.openapi --check
+	@$(BIN)/python -m tests.coverage_table --check
 	@$(BIN)/uv export --frozen --quiet --no-dev --no-hashes --no-header --no-annotate | cmp - layers/shared/requirements.txt \
 		|| { echo "layers/shared/requirements.txt drifts from uv.lock: run 'make layer-requirements'."; exit 1; }
 
@@ -53,6 +54,15 @@ build: $(READY) ## Validate the template and build the packages with SAM
 
 bench: $(READY) ## Measure the local platform; results go to docs/performance.md
 	@$(BIN)/python -m benchmarks
+
+load: $(READY) ## Load test: 20 clients for 30 s (CLIENTS, SECONDS; URL and KEY for a platform that runs already)
+	@$(BIN)/python -m benchmarks.load --clients $(or $(CLIENTS),20) --seconds $(or $(SECONDS),30)
+
+contract: $(READY) ## Fuzz all operations with at least 50,000 generated requests (CASES)
+	@CONTRACT_CASES=$(or $(CASES),50000) $(BIN)/pytest tests/integration/test_contract.py
+
+coverage-table: $(READY) ## Generate docs/coverage.md from the marks of the tests
+	@$(BIN)/python -m tests.coverage_table
 
 clean: ## Forget the local platform's data, builds and caches (not .venv)
 	@rm -rf .local .aws-sam .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
