@@ -84,7 +84,7 @@ def test_counting_covers_every_agent_once(api: Api, query: str) -> None:
 def test_counting_goes_on_where_a_cursor_would_stop(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     """A page by cursor may be short. One that is counted must not be, else the next would begin too far on."""
     monkeypatch.setattr(listing, "MAX_READ", 3)
-    monkeypatch.setattr(listing, "_AT_ONCE", 3)
+    monkeypatch.setattr(listing, "_FIRST", 3)
     for n in range(12):
         api.make("/agents", name=f"a{n}", status="published" if n % 4 == 0 else "draft")
     assert pages(api, "status=published&limit=2") != [["a8", "a4"], ["a0"]]
@@ -96,7 +96,7 @@ def test_counting_goes_on_where_a_cursor_would_stop(api: Api, monkeypatch: pytes
 
 def test_counting_that_finds_too_little_is_refused(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listing, "MAX_READ", 1)
-    monkeypatch.setattr(listing, "_AT_ONCE", 1)
+    monkeypatch.setattr(listing, "_FIRST", 1)
     for n in range(12):
         api.make("/agents", name=f"a{n}")
     answer = api.get("/agents?status=published&page=1")

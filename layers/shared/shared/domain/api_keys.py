@@ -203,7 +203,7 @@ def read(item: Item) -> ApiKey:
 
 
 def page(store: TenantStore, include_revoked: bool, limit: int, after: str | None) -> Page:
-    """A page of keys, newest first; 1 request, or up to 5 where revoked keys are passed over."""
+    """A page of keys, newest first; 1 request, or 2 where revoked keys are passed over."""
 
     def fetch(limit: int, after: str | None) -> Page:
         return store.query(keys.API_KEYS, limit=limit, after=after, newest_first=True)

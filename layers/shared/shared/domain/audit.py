@@ -172,7 +172,7 @@ def read(item: Item) -> AuditRecord:
 
 
 def find(store: TenantStore, wanted: AuditFilter, limit: int, after: str | None) -> Page:
-    """A page of the records that are wanted, newest first; 1 request, up to 5 if not only times are named."""
+    """A page of the records that are wanted, newest first; 1 request, or 2 if not only times are named."""
 
     def fetch(limit: int, after: str | None) -> Page:
         return store.query(

@@ -30,7 +30,7 @@ class Wanted:
 
 
 def page(store: TenantStore, wanted: Wanted, limit: int, after: str | None) -> Page:
-    """A page of runs, newest first; 1 request, 1 more by agent or session, up to 5 more if each must be looked at."""
+    """A page of runs, newest first; 1 request, 1 more by agent or session, 2 if each must be looked at."""
     agent_id = None
     if wanted.agent is not None:
         agent_id = _agent_id(store, wanted.agent)

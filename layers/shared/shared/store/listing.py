@@ -7,13 +7,13 @@ from shared.store.table import Item, Page
 MAX_READ = 1_000
 """Items that one request looks at; a page that finds less than it was asked for goes on with the next cursor."""
 
-_AT_ONCE = 200
+_FIRST = 200
 
 
 def filtered(
     fetch: Callable[[int, str | None], Page], keep: Callable[[Item], bool], limit: int, after: str | None
 ) -> Page:
-    """At most `limit` of the items that are to be kept; 1 request per 200 items looked at, 5 at most.
+    """At most `limit` of the items that are to be kept; 1 request for the first 200, 1 more for the rest.
 
     Args:
         fetch: gives so many items behind a sort key.
@@ -25,7 +25,7 @@ def filtered(
     kept: list[Item] = []
     looked_at = 0
     while True:
-        page = fetch(_AT_ONCE, after)
+        page = fetch(_FIRST if looked_at == 0 else MAX_READ - looked_at, after)
         for item in page.items:
             looked_at += 1
             if keep(item):
