@@ -195,6 +195,7 @@ def test_the_writes_of_a_new_tenant_fit_any_transaction(table: str) -> None:
     assert tenants.standing("acme").active
 
 
+@pytest.mark.covers("GET /tenants/{tenant_id}/usage")
 def test_usage_adds_up_the_newest_days(operator: Api, travel: Callable[[float], None]) -> None:
     operator.make("/tenants", id="acme", name="Acme", limits={"requests": ["100/day"]})
     acme = Api(tenant="acme", limits=json.dumps({"requests": ["100/day"], "runs": []}))
