@@ -23,7 +23,7 @@ from local.messages import (
 from local.mocks import NoTemplateError, mock_reply
 from local.routing import Routes
 from local.stack import Api, Authorizer, Mock, Route
-from local.usage_plans import UsagePlans
+from local.usage_plans import RETRY_SECONDS, UsagePlans
 from local.web import WebFunctionError, WebHost
 
 Scope = MutableMapping[str, Any]
@@ -147,13 +147,21 @@ class Gateway:
 
     async def _count(self, key: str) -> None:
         """Let a request pass by the key that the authorizer named, if its usage plan lets it."""
+        await self._know(key)
+        refusal = self._plans.refusal(key)
+        if refusal == "INVALID_API_KEY":
+            # Made, or moved, a moment ago: it will be there as soon as the plans may be read again.
+            await asyncio.sleep(RETRY_SECONDS)
+            await self._know(key)
+            refusal = self._plans.refusal(key)
+        if refusal:
+            raise _RefusedError(refusal)
+
+    async def _know(self, key: str) -> None:
         if self._plans.must_read(key):
             async with self._reading:
                 if self._plans.must_read(key):
                     await asyncio.get_running_loop().run_in_executor(None, self._plans.read)
-        refusal = self._plans.refusal(key)
-        if refusal:
-            raise _RefusedError(refusal)
 
     async def _ask(self, authorizer: Authorizer, event: dict[str, Any]) -> dict[str, Any]:
         result = await self._host.invoke(authorizer.function, json.dumps(event).encode())

@@ -9,7 +9,7 @@ from local import deploy
 
 # API Gateway, too, takes a while to follow its control plane.
 _KNOWN_SECONDS = 5.0
-_RETRY_SECONDS = 0.2
+RETRY_SECONDS = 0.2
 
 
 @dataclass(slots=True)
@@ -46,7 +46,7 @@ class UsagePlans:
     def must_read(self, key: str) -> bool:
         """Whether what is known is too old, or says nothing of this key."""
         age = time.monotonic() - self._read_at
-        return age > (_KNOWN_SECONDS if key in self._buckets else _RETRY_SECONDS)
+        return age > (_KNOWN_SECONDS if key in self._buckets else RETRY_SECONDS)
 
     def read(self) -> None:
         """Read the plans anew; a bucket whose plan did not change stays as full as it is."""
@@ -77,7 +77,9 @@ def reader(url: str, api_id: str, stage: str) -> Callable[[], dict[str, tuple[fl
             throttle = plan.get("throttle")
             if throttle and (api_id, stage) in _stages(plan):
                 for key in _all(client, "get_usage_plan_keys", usagePlanId=plan["id"]):
-                    found[values[key["id"]]] = float(throttle["rateLimit"]), float(throttle["burstLimit"])
+                    # A key made since the first list is for the next reading.
+                    if key["id"] in values:
+                        found[values[key["id"]]] = float(throttle["rateLimit"]), float(throttle["burstLimit"])
         return found
 
     return read

@@ -113,6 +113,14 @@ def ended_run(killable: Platform, name: str) -> tuple[dict[str, Any], list[dict[
     return run, killable.get(f"/runs/{run['id']}/events")
 
 
+def log_of(platform: Platform, run_id: str) -> list[dict[str, Any]]:
+    """All events of a run, page by page."""
+    events: list[dict[str, Any]] = []
+    while page := platform.get(f"/runs/{run_id}/events?limit=100&after={len(events)}"):
+        events += page
+    return events
+
+
 def ended_once(events: list[dict[str, Any]]) -> bool:
     numbers = [event["id"] for event in events]
     ends = [event["event"] for event in events if event["event"] in {"result", "error", "cancelled"}]
@@ -239,7 +247,7 @@ def test_killed_again_and_again_at_any_moment(killable: Platform, neighbours: Ne
         assert neighbours.calls(path) - before <= 1
     for run in killable.get("/runs"):
         assert killable.get(f"/runs/{run['id']}")["status"] == run["status"]
-        assert ended_once(killable.get(f"/runs/{run['id']}/events"))
+        assert ended_once(log_of(killable, run["id"]))
 
 
 def test_a_run_that_takes_longer_than_we_wait_goes_on(killable: Platform, neighbours: Neighbours) -> None:

@@ -18,7 +18,7 @@ TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 
 def steps() -> list[tuple[str, Any]]:
     """Each curl command of the walk with the answer printed below it."""
-    walk = README.read_text().split("## The walk")[1].split("## A real model")[0]
+    walk = README.read_text().split("## The walk")[1].split("## What else it does")[0]
     blocks = [match.groups() for match in BLOCKS.finditer(walk)]
     assert [kind for kind, _ in blocks] == ["bash"] + ["bash", "json"] * (len(blocks) // 2)
     commands = [text for kind, text in blocks if kind == "bash"][1:]
@@ -26,11 +26,19 @@ def steps() -> list[tuple[str, Any]]:
     return [(command, json.loads(answer)) for command, answer in zip(commands, answers, strict=True)]
 
 
-def send(command: str) -> Any:
-    """What a curl command of the walk asks for."""
+def more_commands() -> list[str]:
+    """The curl commands behind the walk."""
+    section = README.read_text().split("## What else it does")[1].split("## A real model")[0]
+    blocks = [text for kind, text in BLOCKS.findall(section) if kind == "bash"]
+    return [f"curl{command}" for block in blocks for command in block.split("curl")[1:]]
+
+
+def send(command: str) -> httpx.Response:
+    """The answer to a curl command."""
     words = shlex.split(command)
-    assert words[:2] == ["curl", "-s"]
-    url, headers, body = "", {}, None
+    assert words[0] == "curl"
+    assert words[1] in {"-s", "-sN"}
+    url, headers, body, method = "", {}, None, None
     rest = iter(words[2:])
     for word in rest:
         if word == "-H":
@@ -38,10 +46,12 @@ def send(command: str) -> Any:
             headers[name] = value
         elif word == "-d":
             body = next(rest)
+        elif word == "-X":
+            method = next(rest)
         else:
             url = word
-    answer = httpx.request("GET" if body is None else "POST", url, headers=headers, content=body, timeout=30)
-    return answer.json()
+    method = method or ("GET" if body is None else "POST")
+    return httpx.request(method, url, headers=headers, content=body, timeout=30)
 
 
 def normal(value: Any) -> Any:
@@ -54,10 +64,14 @@ def test_the_walk_works_as_printed(platform: Runtime) -> None:
     run_id = ""
     for command, printed in steps():
         ready = command.replace("http://127.0.0.1:8001", platform.tools_url).replace("$RUN", run_id)
-        answer = send(ready.replace("$URL", platform.url).replace("$KEY", platform.admin_key))
+        answer = send(ready.replace("$URL", platform.url).replace("$KEY", platform.admin_key)).json()
         assert normal(answer) == json.loads(
             json.dumps(normal(printed)).replace("http://127.0.0.1:8001", platform.tools_url)
         )
         if isinstance(answer, dict) and answer.get("status") == "succeeded":
             run_id = answer["id"]
     assert run_id
+    for command in more_commands():
+        ready = command.replace("$URL", platform.url).replace("$KEY", platform.admin_key).replace("$RUN", run_id)
+        done = send(ready.replace("$H", "Content-Type: application/json"))
+        assert done.is_success, f"{command}: {done.text}"

@@ -87,7 +87,8 @@ class Server:
         if self.over.is_set():
             return
         self.over.set()
-        socket.create_connection(("127.0.0.1", self.port)).close()  # wakes the listener
+        with socket.socket() as waking:  # the listener; not create_connection, whose look-up a test may have replaced
+            waking.connect(("127.0.0.1", self.port))
         for thread in self.threads:
             thread.join(5)
         self._listener.close()
