@@ -70,9 +70,7 @@ class Server:
 
     def read_request(self, connection: socket.socket) -> None:
         received = b""
-        while b"\r\n\r\n" not in received:
-            if not (part := connection.recv(65_536)):
-                break
+        while b"\r\n\r\n" not in received and (part := connection.recv(65_536)):
             received += part
         self.requests.append(received)
 
@@ -87,7 +85,8 @@ class Server:
         if self.over.is_set():
             return
         self.over.set()
-        with socket.socket() as waking:  # the listener; not create_connection, whose look-up a test may have replaced
+        # Not create_connection: a test may have replaced the look-up that it makes.
+        with socket.socket() as waking:
             waking.connect(("127.0.0.1", self.port))
         for thread in self.threads:
             thread.join(5)
