@@ -15,8 +15,8 @@ from local.errors import LocalError
 from local.stack import Function
 
 _RESOLVER = api_gateway.ApiGatewayResolver
-# A user's own AWS settings must never steer a handler to a real account.
-_FOREIGN = ("AWS_", "POWERTOOLS_")
+# A user's own AWS settings must never steer a handler to a real account; secrets come from the settings or not at all.
+_FOREIGN = ("AWS_", "POWERTOOLS_", "JWT_", "API_KEY_PEPPER")
 _OUR_PACKAGE = "shared"
 
 
