@@ -51,7 +51,7 @@ def test_refusals_are_not_remembered(api: Api, requests: Requests) -> None:
 
 
 def test_memory_is_bounded(table: str, setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(identities, "_MAX_REMEMBERED", 10)
+    monkeypatch.setattr(identities._remembered, "most", 10)
     owner = {"tenant_id": "tenant_a", "scopes": []}
     setting("AUTH_API_KEYS", json.dumps({f"boot-{n}": owner for n in range(15)}))
     for n in (*range(15), 14):

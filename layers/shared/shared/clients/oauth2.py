@@ -8,24 +8,21 @@ import base64
 import hashlib
 import json
 import re
-import threading
 import time
-from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote_plus
 
 from shared.clients import http
 from shared.clients.address import parse_url
+from shared.memory import Memory
 
 _MAX_ANSWER_BYTES = 65_536
-_MAX_REMEMBERED = 1_000
 _MARGIN_SECONDS = 30.0
 _LONGEST_SECONDS = 24 * 3600.0
 _BEARER_TOKEN = re.compile(r"[-A-Za-z0-9._~+/]{1,8000}=*")
 
-_remembered: OrderedDict[str, tuple[float, str]] = OrderedDict()
-_lock = threading.Lock()
+_remembered: Memory[str] = Memory()
 
 
 class TokenRefused(Exception):
@@ -78,10 +75,9 @@ def token(
         http.HttpError: there is no answer.
         TokenRefused: there is no token in it.
     """
-    with _lock:
-        known = _remembered.get(grant.digest)
-    if known is not None and known[0] > time.monotonic():
-        return Token(known[1], kept=True)
+    known = _remembered.get(grant.digest)
+    if known is not None:
+        return Token(known, kept=True)
     asked_at = time.monotonic()
     target = parse_url(grant.token_url)
     if target.scheme != "https" and target.host_port not in private_hosts:
@@ -105,18 +101,13 @@ def token(
     )
     value, seconds = _read(answer)
     if seconds > _MARGIN_SECONDS:
-        with _lock:
-            _remembered[grant.digest] = (asked_at + seconds - _MARGIN_SECONDS, value)
-            _remembered.move_to_end(grant.digest)
-            if len(_remembered) > _MAX_REMEMBERED:
-                _remembered.popitem(last=False)
+        _remembered.keep(grant.digest, value, asked_at + seconds - _MARGIN_SECONDS)
     return Token(value, kept=False)
 
 
 def forget(grant: Grant) -> None:
     """Drop the token of a grant: the tool does not take it any more."""
-    with _lock:
-        _remembered.pop(grant.digest, None)
+    _remembered.drop(grant.digest)
 
 
 def _read(answer: http.HttpAnswer) -> tuple[str, float]:

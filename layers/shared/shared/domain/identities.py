@@ -5,9 +5,7 @@ from, and the user's role. Nobody may do more than both allow.
 """
 
 import hashlib
-import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -17,15 +15,14 @@ from shared.domain import api_keys, refresh_families, token_exchange, tokens, us
 from shared.domain.api_keys import Identity
 from shared.domain.scopes import common, meant
 from shared.domain.tokens import Claims
+from shared.memory import Memory
 from shared.store import keys
 from shared.store.keys import DirectoryKey, Key
 from shared.store.table import Item, TenantStore
 
 _MAX_KEY_LENGTH = 200
 _MAX_TOKEN_LENGTH = 4_096
-_MAX_REMEMBERED = 1_000
-_remembered: OrderedDict[str, tuple[float, Identity]] = OrderedDict()
-_lock = threading.Lock()
+_remembered: Memory[Identity] = Memory()
 
 
 def of_key(key: str) -> Identity | None:
@@ -43,17 +40,14 @@ def of_token(token: str) -> Identity | None:
 
 def _resolve(credential: str, identify: Callable[[str], Identity | None]) -> Identity | None:
     digest = hashlib.sha256(credential.encode("utf-8", "surrogatepass")).hexdigest()
-    with _lock:
-        known = _remembered.get(digest)
-    if known and known[0] > time.monotonic() and not _is_over(known[1]):
-        return known[1]
+    known = _remembered.get(digest)
+    if known is not None and not _is_over(known):
+        return known
     identity = identify(credential)
-    with _lock:
-        _remembered.pop(digest, None)
-        if identity is not None:
-            _remembered[digest] = (time.monotonic() + settings().authorizer_cache_seconds, identity)
-            if len(_remembered) > _MAX_REMEMBERED:
-                _remembered.popitem(last=False)
+    if identity is None:
+        _remembered.drop(digest)
+    else:
+        _remembered.keep(digest, identity, time.monotonic() + settings().authorizer_cache_seconds)
     return identity
 
 

@@ -2,9 +2,7 @@
 
 import json
 import re
-import threading
 import time
-from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -14,6 +12,7 @@ from shared import clock
 from shared.config import settings
 from shared.domain.fields import Model, Name, Record, Whole
 from shared.domain.limits import MoneyBudget, RateLimit, TokenBudget
+from shared.memory import Memory
 from shared.store import keys
 from shared.store.table import Item, Put, TenantStore, Write
 
@@ -25,9 +24,7 @@ GATEWAY_PART = "gateway"
 
 # Names that begin with an underscore are the platform's own partitions, such as `_public`.
 _ID = re.compile(r"^[A-Za-z0-9-][A-Za-z0-9_-]{0,63}$")
-_MAX_REMEMBERED = 1_000
-_remembered: "OrderedDict[str, tuple[float, Standing]]" = OrderedDict()
-_lock = threading.Lock()
+_remembered: "Memory[Standing]" = Memory()
 
 
 def _one_of_each(limits: list[str]) -> list[str]:
@@ -126,20 +123,15 @@ def standing(tenant_id: str) -> Standing:
 
     A tenant without a record, as boot keys may name one, is active and has the default limits.
     """
-    with _lock:
-        known = _remembered.get(tenant_id)
-    if known and known[0] > time.monotonic():
-        return known[1]
+    known = _remembered.get(tenant_id)
+    if known is not None:
+        return known
     item = TenantStore(tenant_id).get(keys.TENANT)
     if item is None:
         found = Standing(True, _filled_in(TenantLimits(), "free"), settings().gateway_key)
     else:
         found = _standing(item)
-    with _lock:
-        _remembered.pop(tenant_id, None)
-        _remembered[tenant_id] = (time.monotonic() + settings().authorizer_cache_seconds, found)
-        if len(_remembered) > _MAX_REMEMBERED:
-            _remembered.popitem(last=False)
+    _remembered.keep(tenant_id, found, time.monotonic() + settings().authorizer_cache_seconds)
     return found
 
 
