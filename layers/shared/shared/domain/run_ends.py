@@ -1,8 +1,6 @@
 """The end of a run: exactly one, whoever writes it."""
 
 import json
-import random
-import time
 from typing import Any
 
 from shared import clock
@@ -11,6 +9,7 @@ from shared.domain.prices import Price
 from shared.domain.run_records import Run, Status, ToolCalled, overdue, stored
 from shared.errors import ConditionFailed, RunError, TableBusy
 from shared.store import keys, run_log
+from shared.store.races import step_aside
 from shared.store.run_log import Event, Log
 from shared.store.table import Change, TenantStore, Write
 
@@ -71,9 +70,9 @@ def finish(
                 log = None
             # Else the log stands, and the session has changed: it is read anew.
             in_session = in_session or _RECORD in refused.failed
-            time.sleep(random.uniform(0, 0.002 * min(attempt + 1, 10)))
+            step_aside(attempt)
         except TableBusy:
-            time.sleep(random.uniform(0, 0.02 * min(attempt + 1, 10)))
+            step_aside(attempt, 0.02)
         else:
             return ended
     raise RunError("The end of the run could not be written.")

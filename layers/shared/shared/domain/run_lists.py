@@ -48,10 +48,8 @@ def page(store: TenantStore, wanted: Wanted, limit: int, after: str | None) -> P
 
 def _agent_id(store: TenantStore, ref: str) -> str | None:
     """The id of an agent, also of a deleted one if it is given by its id; None if nobody bears the name."""
-    if is_id(ref):
-        return ref
     try:
-        return agents.find(store, ref).sort
+        return agents.resolve_id(store, ref)
     except NotFound:
         return None
 

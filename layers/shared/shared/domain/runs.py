@@ -1,7 +1,6 @@
 """Runs: an agent working on one input. Begun and cancelled here; ended in `run_ends`."""
 
 import json
-import random
 import time
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal, Protocol, TypeVar
@@ -28,6 +27,7 @@ from shared.errors import (
     Unprocessable,
 )
 from shared.store import ids, keys, run_log
+from shared.store.races import step_aside
 from shared.store.run_log import Log
 from shared.store.table import Put, TenantStore, Write
 
@@ -258,7 +258,7 @@ def record(
         else:
             return entered, True
         # Others came into the session, or left it, meanwhile.
-        time.sleep(random.uniform(0, 0.002 * min(attempt + 1, 10)))
+        step_aside(attempt)
     raise TableBusy("too many runs come into the session at once")
 
 

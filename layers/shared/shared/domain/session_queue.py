@@ -1,8 +1,6 @@
 """How runs come into a session, wait in it, and are called: one at a time, in the order in which they came."""
 
 import json
-import random
-import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +14,7 @@ from shared.domain.session_heads import Active, Head
 from shared.errors import ConditionFailed, Conflict, RunError, TableBusy, Unavailable
 from shared.store import keys, run_log, stream
 from shared.store.ids import is_id
+from shared.store.races import step_aside
 from shared.store.table import Change, Item, Put, Remove, TenantStore, Write
 
 MAX_WAITING = 20
@@ -203,7 +202,7 @@ def withdraw(store: TenantStore, run: Run) -> Run | None:
                 *session_heads.leave(store, gone),
             )
         except (ConditionFailed, TableBusy):
-            time.sleep(random.uniform(0, 0.002 * min(attempt + 1, 10)))
+            step_aside(attempt)
         else:
             return gone
     raise RunError("The run could not be taken out of its queue.")

@@ -6,7 +6,6 @@ its tool is declared idempotent; otherwise it ends `unknown`, and the model and 
 """
 
 import json
-import random
 import time
 from typing import Any
 
@@ -21,6 +20,7 @@ from shared.domain.tool_proofs import Asker
 from shared.domain.webhooks import Outgoing
 from shared.errors import ConditionFailed, RateLimited, RunCancelled, RunError, ToolError
 from shared.store import run_log
+from shared.store.races import step_aside
 from shared.store.run_log import Log
 from shared.store.table import TenantStore
 
@@ -87,7 +87,7 @@ def _append(
         try:
             store.write(run_log.append(run_id, log.tail, [event]))
         except ConditionFailed:
-            time.sleep(random.uniform(0, 0.002 * min(attempt + 1, 10)))
+            step_aside(attempt)
             log = run_log.read(store, run_id)
             now = _current(log, asked.id)
             if now.ended or (event[0] == "tool.started" and now.status == "started"):
