@@ -102,8 +102,9 @@ class Neighbours:
             step = steps.pop(0) if steps else 400
         if isinstance(step, int):
             return step, JSON, json.dumps({"error": {"message": "scripted failure", "code": "scripted"}}).encode()
-        delay = step.pop("delay", 0)
-        time.sleep(delay)
+        time.sleep(step.pop("delay", 0))
+        if gate := step.pop("gate", None):
+            self.gates.setdefault(gate, threading.Event()).wait(60)
         if body.get("stream"):
             return 200, {"Content-Type": "text/event-stream"}, self._stream(body["model"], step)
         for name in ("pieces", "pause", "breaks"):
@@ -204,6 +205,6 @@ def _sent(chunk: dict[str, Any]) -> bytes:
     return f"data: {json.dumps(chunk)}\n\n".encode()
 
 
-def says(text: str, delay: float = 0) -> dict[str, Any]:
-    """A model's answer, after so many seconds."""
-    return {"content": text, "delay": delay}
+def says(text: str, delay: float = 0, gate: str | None = None) -> dict[str, Any]:
+    """A model's answer, after so many seconds, and not before its gate is open."""
+    return {"content": text, "delay": delay, "gate": gate}

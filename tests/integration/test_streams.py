@@ -257,9 +257,13 @@ def test_a_model_that_breaks_off_is_asked_again(api: httpx.Client, agent: Callab
 
 
 def test_a_silent_model_keeps_its_watchers_waiting_but_not_in_doubt(
-    api: httpx.Client, agent: Callable[..., str]
+    api: httpx.Client, agent: Callable[..., str], neighbours: Neighbours
 ) -> None:
-    with started(api, agent(says("at last", delay=2.5))) as response:
-        text = "".join(response.iter_text())
+    text, gate = "", "silent model"
+    with started(api, agent(says("at last", gate=gate))) as response:
+        for piece in response.iter_text():
+            text += piece
+            if text.count(": keep-alive\n\n") == 2:
+                neighbours.gates.setdefault(gate, threading.Event()).set()
     assert text.count(": keep-alive\n\n") >= 2
     assert whole(events_in(text))
