@@ -6,7 +6,7 @@ export PYTHONPATH := layers/shared
 export SAM_CLI_TELEMETRY := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check fix openapi layer-requirements build bench load contract coverage-table clean
+.PHONY: help setup run test test-deploy check fix openapi layer-requirements build bench load contract coverage-table clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +26,9 @@ run: $(READY) ## Start the platform on this machine and print a URL, a key and a
 
 test: $(READY) ## Unit, house and integration tests
 	@$(BIN)/pytest tests/unit tests/house tests/integration
+
+test-deploy: $(READY) ## Build with SAM, deploy to the emulator with IAM enforced, invoke every function
+	@$(BIN)/pytest tests/deploy
 
 check: $(READY) ## Format, lint, types, import laws, template, drift of generated files
 	@$(BIN)/ruff format --check .
