@@ -9,6 +9,7 @@ from shared import clock
 from shared.domain import api_keys, limits, tenants, usage
 from shared.domain.api_keys import ApiKeyCreate
 from shared.domain.fields import Model, Name, Record, left_out
+from shared.domain.scopes import ADMIN
 from shared.domain.tenants import Burst, Plan, Tenant, TenantId, TenantLimits
 from shared.domain.usage import UsageDay
 from shared.errors import ConditionFailed, Conflict, NotFound, VersionConflict
@@ -62,8 +63,11 @@ class TenantCreated(Tenant):
     admin_key: str | None
 
 
-def create(everyone: AllTenants, draft: TenantCreate) -> TenantCreated:
+def create(everyone: AllTenants, draft: TenantCreate, scopes: frozenset[str] = frozenset({ADMIN})) -> TenantCreated:
     """Make a tenant and its first administrator's key; 2 transactions.
+
+    Args:
+        scopes: what the key may do; more than its tenant's administration for the operator's own tenant only.
 
     Raises:
         Conflict: the id is taken.
@@ -82,9 +86,9 @@ def create(everyone: AllTenants, draft: TenantCreate) -> TenantCreated:
     # The same reserved id: a second try after a crash meets the first one's key, too.
     key = api_keys.create(
         everyone.store_of(tenant_id, made_by),
-        ApiKeyCreate(name="First administrator", scopes=["admin"]),
+        ApiKeyCreate(name="First administrator", scopes=sorted(scopes)),
         user_id=f"{tenant_id}-admin",
-        granted=frozenset({"admin"}),
+        granted=scopes,
     )
     return TenantCreated(admin_key=key.key, **get(everyone, tenant_id).model_dump())
 

@@ -7,7 +7,7 @@ from shared.store.table import TenantStore
 class AllTenants:
     """The stores of all tenants, and the list of them.
 
-    Made by `shared.api.caller` only, for a caller who holds a scope of the operator.
+    Made by `shared.api.caller`, for a caller who holds a scope of the operator, and by the operator's own commands.
 
     Args:
         first_id: see `TenantStore`.
