@@ -86,7 +86,8 @@ def generate() -> str:
         methods[operation.method] = operation
     document = {
         "openapi": "3.0.1",
-        "info": {"title": "Agent Platform", "version": "1"},
+        # What the API is called; by this CloudWatch tells those of an account apart.
+        "info": {"title": {"Ref": "AWS::StackName"}, "version": "1"},
         "paths": {path: _path(methods) for path, methods in sorted(paths.items())},
         "components": {"securitySchemes": _security_schemes()},
         "x-amazon-apigateway-api-key-source": "AUTHORIZER",
