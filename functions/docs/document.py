@@ -2,12 +2,12 @@
 
 import json
 from functools import lru_cache
-from pathlib import Path
 from typing import Annotated, Any
 
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Request
 
 from shared.api import Visitor, address, edge, public
+from shared.api.pages import packaged
 
 app = APIGatewayRestResolver(enable_validation=True)
 handler = edge(app)
@@ -15,8 +15,8 @@ handler = edge(app)
 
 @lru_cache(maxsize=8)
 def _document(address: str) -> dict[str, Any]:
-    # A link to the one at the root, which the build follows.
-    document: dict[str, Any] = json.loads((Path(__file__).parent / "openapi.json").read_text())
+    # A link to the one at the root, which the layer's build follows.
+    document: dict[str, Any] = json.loads(packaged("shared", "openapi.json"))
     document["servers"] = [{"url": address}]
     sign_in = document["components"]["securitySchemes"]["OAuth2"]["flows"]["clientCredentials"]
     sign_in["tokenUrl"] = f"{address}/auth/token"

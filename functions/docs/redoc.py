@@ -1,4 +1,4 @@
-"""GET /redoc: the documentation in Redoc, from the package drf-spectacular-sidecar (see the Makefile here)."""
+"""GET /redoc: the documentation in Redoc, from the package drf-spectacular-sidecar (see layers/shared/Makefile)."""
 
 from typing import Annotated
 

@@ -13,7 +13,7 @@ from local import operations, template
 ROOT = Path(__file__).parent.parent.parent
 FUNCTIONS = ROOT / "functions"
 EVENTS = ROOT / "events"
-ASL = FUNCTIONS / "agent_run" / "agent_run.asl.json"
+ASL = ROOT / "state_machines" / "agent_run.asl.json"
 
 # In a work tree of its own, .git is a file.
 _NOT_OURS = {"__pycache__", "node_modules", ".git"}

@@ -11,7 +11,7 @@ import pytest
 from tests.house.repository import FUNCTIONS, ROOT, functions
 
 LAYER = ROOT / "layers" / "shared"
-HEAVY = ("httpx", "httpx2", "jsonschema", "openai")
+HEAVY = ("httpx", "httpx2", "jsonschema", "openai", "uvicorn")
 
 # Imports every file as Lambda does, by its own path, and says which modules each one brought.
 _PROBE = """

@@ -70,7 +70,7 @@ def test_every_task_survives_a_failing_lambda_service() -> None:
 
 def test_there_are_an_express_and_a_standard_machine_of_one_definition() -> None:
     assert {machine["Type"] for machine in MACHINES.values()} == {"EXPRESS", "STANDARD"}
-    assert {machine["DefinitionUri"] for machine in MACHINES.values()} == {"functions/agent_run/agent_run.asl.json"}
+    assert {machine["DefinitionUri"] for machine in MACHINES.values()} == {"state_machines/agent_run.asl.json"}
 
 
 @pytest.mark.parametrize("name", MACHINES)

@@ -4,7 +4,6 @@ import copy
 import json
 import os
 import re
-import tomllib
 from typing import Any
 
 import boto3
@@ -227,13 +226,3 @@ def test_the_gateway_speaks_like_the_platform(expanded: dict[str, Any]) -> None:
         assert headers.get("gatewayresponse.header.X-Trace-Id") == "context.requestId", (
             f"{kind}: every answer carries X-Trace-Id, from the gateway it is context.requestId"
         )
-
-
-def test_a_server_of_streams_is_the_one_that_the_lock_names() -> None:
-    """What is beside the layer: `sam build` takes it from there, the tests from the lock."""
-    locked = {
-        package["name"]: package["version"] for package in tomllib.loads((ROOT / "uv.lock").read_text())["package"]
-    }
-    lines = (FUNCTIONS / "run_stream" / "requirements.txt").read_text().splitlines()
-    wanted = dict(line.split("==") for line in lines if not line.startswith("#"))
-    assert wanted == {name: locked[name] for name in ("click", "h11", "uvicorn")}

@@ -9,7 +9,7 @@ from typing import Any
 from shared.errors import Unavailable
 from tests.unit.support.gateway import ROOT, load
 
-_STATES = json.loads((ROOT / "functions/agent_run/agent_run.asl.json").read_text())["States"]
+_STATES = json.loads((ROOT / "state_machines/agent_run.asl.json").read_text())["States"]
 _MOST_INVOCATIONS = 300
 _STATE_OF = {"call_model": "CallModel", "call_tool": "CallTool", "fail_run": "FailRun"}
 
