@@ -83,10 +83,11 @@ def test_the_template_gives_every_substitution(name: str) -> None:
 def test_the_role_holds_exactly_the_functions_that_the_machine_calls(name: str) -> None:
     machine = MACHINES[name]
     called = [json.dumps(machine["DefinitionSubstitutions"][key]) for key in sorted(_substitutions())]
-    (statement,) = statements(machine)
+    statement, delivery = statements(machine)
     assert statement["Action"] == ["lambda:InvokeFunction"], f"{name} calls functions and nothing else"
     granted = [json.dumps(resource) for resource in statement["Resource"]]
     assert sorted(granted) == sorted(called), f"{name}: grant lambda:InvokeFunction on the functions that it calls"
+    assert all(action.startswith("logs:") for action in delivery["Action"]), f"{name}: its log needs no other action"
 
 
 def test_the_definition_is_valid_amazon_states_language() -> None:

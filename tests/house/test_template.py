@@ -98,6 +98,8 @@ def test_every_function_has_policies_without_wildcards() -> None:
             words = re.sub(r":execution:\$\{\w+\.Name\}:\*", "", words)
             # Nor has a tenant's plan at the gateway before it is made.
             words = words.replace("::/usageplans/*", "") if name == "TenantsProvision" else words
+            # And the delivery of a machine's log knows no resource.
+            words = words.replace('], "*"]', "]]") if "logs:CreateLogDelivery" in words else words
             assert "*" not in words, f"{name}: name the actions and the resources one by one: {words}"
 
 

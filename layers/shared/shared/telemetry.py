@@ -1,5 +1,6 @@
 """One logger for everything that ships. No secrets, no message contents: ids, counts and durations only."""
 
+import logging
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
@@ -7,6 +8,9 @@ from typing import Any
 from aws_lambda_powertools import Logger
 
 logger = Logger()
+# The runtime lets the root logger say what Lambda's level allows, and libraries say there what they send: httpx whole
+# addresses, openai and botocore whole bodies.
+logging.getLogger().setLevel(logging.WARNING)
 
 
 def log_context(**keys: object) -> None:
