@@ -44,7 +44,14 @@ PARAMETERS = {
     "SSE_KEEPALIVE_SECONDS": "SseKeepaliveSeconds",
 }
 # These stay out of the parameters, and so out of the emulator's state on disk.
-_SECRETS = {"API_KEY_PEPPER", "CUSTOM_API_KEY", "JWT_SECRET", "JWT_SECRET_PREVIOUS", "OPENAI_API_KEY"}
+_SECRETS = {
+    "API_KEY_PEPPER",
+    "API_KEY_PEPPER_PREVIOUS",
+    "CUSTOM_API_KEY",
+    "JWT_SECRET",
+    "JWT_SECRET_PREVIOUS",
+    "OPENAI_API_KEY",
+}
 _NAMES = frozenset(PARAMETERS) | _SECRETS | {"HOST", "PORT", "SYNC_WAIT_SECONDS"}
 _SECRET_BYTES = {"HS256": 32, "HS384": 48, "HS512": 64}
 _PREFIXES = ("SECRET_", "TOOL_")

@@ -29,7 +29,7 @@ _FROM_RESOURCES = {
     "TABLE_NAME": "Table",
 }
 # Of another platform, if the operator's shell has them: what counts is what the stack's own secrets hold.
-_SECRETS = ("API_KEY_PEPPER", "AUTH_API_KEYS", "JWT_SECRET", "JWT_SECRET_PREVIOUS")
+_SECRETS = ("API_KEY_PEPPER", "API_KEY_PEPPER_PREVIOUS", "AUTH_API_KEYS", "JWT_SECRET", "JWT_SECRET_PREVIOUS")
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,6 @@ from shared.domain import (
     registrations,
     run_ends,
     runs,
-    signing,
     tenants,
     tools,
 )
@@ -59,7 +58,7 @@ _ENVIRONMENT = {
     "JWT_SECRET": "secret-of-the-tokens-" * 3,
     "AUTH_API_KEYS": json.dumps({TENANT: {"tenant_id": TENANT, "user_id": USER, "scopes": ["admin"]}}),
 }
-_CACHES = (config.settings, aws.dynamodb, secrets.secret)
+_CACHES = (config.settings, aws.dynamodb, secrets.secret, secrets.ring)
 
 
 @contextmanager
@@ -93,7 +92,6 @@ def _forget() -> None:
         cached.cache_clear()
     identities._remembered.clear()
     tenants._remembered.clear()
-    signing._ring = None
 
 
 def _make_table() -> None:

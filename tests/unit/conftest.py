@@ -18,7 +18,7 @@ from moto.core.models import DEFAULT_ACCOUNT_ID
 
 from shared import clock, config
 from shared.clients import aws, dead_letters, http, llm, machines, secrets
-from shared.domain import identities, passwords, signing, tenants
+from shared.domain import identities, passwords, tenants
 from shared.store.table import TenantStore
 from tests.unit.support.faults import Faults
 from tests.unit.support.gateway import Api
@@ -95,11 +95,10 @@ def setting() -> Iterator[Callable[[str, str | None], None]]:
 
 
 def _forget_settings() -> None:
-    for cached in (config.settings, config.model_prices, secrets.secret, secrets.model_key, llm._client):
+    for cached in (config.settings, config.model_prices, secrets.secret, secrets.ring, secrets.model_key, llm._client):
         cached.cache_clear()
     identities._remembered.clear()
     tenants._remembered.clear()
-    signing._ring = None
 
 
 @pytest.fixture

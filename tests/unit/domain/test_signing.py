@@ -4,38 +4,19 @@ from collections.abc import Callable
 
 import pytest
 
-from shared.clients import aws, secrets
+from shared.clients import secrets
 from shared.domain import signing
+from tests.unit.support.vault import Vault
 
 Setting = Callable[[str, str | None], None]
 Travel = Callable[[float], None]
-
-
-class Vault:
-    """A secret in Secrets Manager, with its stages."""
-
-    def __init__(self) -> None:
-        self.stages = {"AWSCURRENT": "first" * 10}
-        self.asked: list[str] = []
-
-    def get(self, *, SecretId: str, VersionStage: str) -> dict[str, str]:  # noqa: N803 - as AWS names them
-        assert SecretId == "arn:jwt"
-        self.asked.append(VersionStage)
-        if VersionStage not in self.stages:
-            raise aws.secretsmanager().exceptions.ResourceNotFoundException({"Error": {"Code": "x"}}, "GetSecretValue")
-        return {"SecretString": self.stages[VersionStage]}
-
-    def rotate(self, value: str) -> None:
-        self.stages = {"AWSCURRENT": value * 10, "AWSPREVIOUS": self.stages["AWSCURRENT"]}
 
 
 @pytest.fixture
 def vault(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> Vault:
     setting("JWT_SECRET", None)
     setting("JWT_SECRET_SECRET", "arn:jwt")
-    found = Vault()
-    monkeypatch.setattr(aws.secretsmanager(), "get_secret_value", found.get)
-    return found
+    return Vault("arn:jwt", "first" * 10).opened(monkeypatch)
 
 
 def kid(token: str) -> str:
@@ -50,13 +31,13 @@ def test_secret_is_read_once(vault: Vault) -> None:
 
 def test_environment_that_knows_the_old_secret_takes_the_new_one_at_once(vault: Vault, travel: Travel) -> None:
     old = signing.sign({"n": 1})
-    vault.rotate("second")
-    signing._ring = None
+    vault.rotate("second" * 10)
+    secrets.ring.cache_clear()
     new = signing.sign({"n": 2})
     assert kid(new) != kid(old)
     # Another environment, which read the secret before it was rolled.
     vault.stages, rolled = {"AWSCURRENT": "first" * 10}, vault.stages
-    signing._ring = None
+    secrets.ring.cache_clear()
     assert kid(signing.sign({})) == kid(old)
     vault.stages = rolled
     travel(2)
@@ -66,12 +47,12 @@ def test_environment_that_knows_the_old_secret_takes_the_new_one_at_once(vault: 
 
 def test_old_secret_still_verifies_and_never_signs(vault: Vault, travel: Travel) -> None:
     old = signing.sign({"n": 1})
-    vault.rotate("second")
+    vault.rotate("second" * 10)
     travel(301)
     new = signing.sign({"n": 2})
     assert kid(new) != kid(old)
     assert (signing.opened(old), signing.opened(new)) == ({"n": 1}, {"n": 2})
-    vault.rotate("third")
+    vault.rotate("third" * 10)
     travel(301)
     assert signing.opened(old) is None, "rolled twice"
     assert signing.opened(new) == {"n": 2}
@@ -81,7 +62,7 @@ def test_unknown_keys_do_not_ask_the_vault_each_time(vault: Vault, setting: Sett
     vault.stages["AWSCURRENT"] = "another" * 10
     foreign = signing.sign({})
     vault.stages["AWSCURRENT"] = "first" * 10
-    signing._ring = None
+    secrets.ring.cache_clear()
     signing.sign({})
     vault.asked.clear()
     for _ in range(100):

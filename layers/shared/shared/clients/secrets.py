@@ -1,10 +1,78 @@
 """Secret settings: from the environment where an operator put one, else from Secrets Manager."""
 
+import hashlib
+import hmac
 import json
 import os
+import time
+from collections.abc import Mapping
 from functools import cache
 
+from botocore.exceptions import BotoCoreError, ClientError
+
 from shared.clients import aws
+from shared.telemetry import logger
+
+KEPT_SECONDS = 300
+"""A value that was rotated in counts in every environment within this time."""
+
+# A value that is not known yet is looked for at once, but not by every request that names one of nobody's.
+_LOOK_AGAIN_SECONDS = 1
+_AFTER_FAILURE_SECONDS = 10
+
+
+class Ring:
+    """The values of a secret setting that count now: the current one and, behind it, the one before.
+
+    Each has a fingerprint, which tells by which value something was made, and tells nothing of the value. Where
+    Secrets Manager does not answer, the values that are known go on counting.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._values: Mapping[str, bytes] = {}
+        self._read_at = self._failed_at = -float("inf")
+
+    def values(self, seconds: float = KEPT_SECONDS) -> Mapping[str, bytes]:
+        """The values by their fingerprints, the current one first, read at most so many seconds ago; 2 requests if
+        they must be read. Empty if this deployment has no such secret.
+
+        Raises:
+            ClientError, BotoCoreError: they could not be read, and none are known.
+        """
+        now = time.monotonic()
+        if now - self._read_at <= seconds or now - self._failed_at <= _AFTER_FAILURE_SECONDS:
+            return self._values
+        try:
+            found = versions(self._name)
+        except (ClientError, BotoCoreError):
+            if not self._values:
+                raise
+            logger.warning("a secret could not be read again", extra={"setting": self._name}, exc_info=True)
+            self._failed_at = now
+            return self._values
+        self._values = {fingerprint(value.encode()): value.encode() for value in found}
+        self._read_at = now
+        return self._values
+
+    def value(self, wanted: str) -> bytes | None:
+        """The value with this fingerprint; one that is not known is looked for, at most once a second."""
+        return self.values().get(wanted) or self.values(_LOOK_AGAIN_SECONDS).get(wanted)
+
+    def current(self) -> tuple[str, bytes] | None:
+        """The fingerprint and the value by which new things are made."""
+        return next(iter(self.values().items()), None)
+
+
+@cache
+def ring(name: str) -> Ring:
+    """The one ring of a secret setting in this environment."""
+    return Ring(name)
+
+
+def fingerprint(value: bytes) -> str:
+    """What tells a value from others and does not give it away."""
+    return hmac.new(value, b"kid", hashlib.sha256).hexdigest()[:16]
 
 
 @cache

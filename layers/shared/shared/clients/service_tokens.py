@@ -9,7 +9,7 @@ import hmac
 import time
 import uuid
 
-from shared.clients.secrets import secret
+from shared.clients.secrets import ring
 from shared.config import settings
 
 LIFETIME_SECONDS = 60
@@ -17,10 +17,10 @@ LIFETIME_SECONDS = 60
 
 def key_of(tenant_id: str, host: str) -> str | None:
     """The key by which a tool at this host checks the tokens of this tenant; None if there is no `JWT_SECRET`."""
-    root = secret("JWT_SECRET")
-    if not root:
+    current = ring("JWT_SECRET").current()
+    if current is None:
         return None
-    return hmac.new(root.encode(), f"service tools:{tenant_id}:{host}".encode(), hashlib.sha256).hexdigest()
+    return hmac.new(current[1], f"service tools:{tenant_id}:{host}".encode(), hashlib.sha256).hexdigest()
 
 
 def sign(tenant_id: str, host: str, claims: dict[str, str]) -> str | None:

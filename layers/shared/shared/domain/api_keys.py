@@ -19,9 +19,8 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from shared import clock
-from shared.clients.secrets import secret
 from shared.config import boot_keys, settings
-from shared.domain import budgets, grants, users
+from shared.domain import budgets, grants, key_digests, users
 from shared.domain.budgets import Budget
 from shared.domain.fields import Model, Name, Record, ZonedMoment
 from shared.domain.limits import MoneyBudget, TokenBudget
@@ -128,18 +127,6 @@ def checksum(text: str) -> str:
     return base62(zlib.crc32(text.encode()), 6)
 
 
-def digest(key: str) -> str:
-    """What the table holds of a key.
-
-    Raises:
-        RuntimeError: this deployment has no pepper; no key can be made or checked.
-    """
-    pepper = secret("API_KEY_PEPPER")
-    if not pepper:
-        raise RuntimeError("API_KEY_PEPPER is not set")
-    return hmac.new(pepper.encode(), key.encode(), hashlib.sha256).hexdigest()
-
-
 def create(
     store: TenantStore,
     draft: ApiKeyCreate,
@@ -178,7 +165,7 @@ def create(
         "tenant_id": store.tenant_id,
         "user_id": user_id,
         "scopes": record.scopes,
-        "hash": digest(key),
+        **key_digests.made(key),
         "expires_at": record.expires_at,
         "budgets": budgets.as_text(drawn),
     }
@@ -238,7 +225,7 @@ def revoke(store: TenantStore, api_key_id: str) -> None:
 
 def identify(key: str) -> Identity | None:
     """Whose key this is; `None` if it is nobody's. No request for what was never a key, 1 for what is none now, 2
-    reads and 1 write for one that works.
+    reads and 1 write for one that works; 1 write more for the first use after the pepper was rotated.
 
     Boot keys (`AUTH_API_KEYS`) are compared first, each in constant time.
     """
@@ -256,7 +243,7 @@ def identify(key: str) -> Identity | None:
     if item is None:
         return None
     entry = json.loads(item.doc)
-    if not hmac.compare_digest(entry["hash"], digest(key)) or _is_over(entry["expires_at"]):
+    if not key_digests.fits(entry, key) or _is_over(entry["expires_at"]):
         return None
     store = TenantStore(entry["tenant_id"])
     maker = users.find(store, entry["user_id"])
@@ -266,6 +253,9 @@ def identify(key: str) -> Identity | None:
             return None
         scopes = common(scopes, users.rights(maker))
     _note_use(store, entry["id"])
+    if (doc := key_digests.renewed(entry, key)) is not None:
+        # Under the version that was read: of many requests one writes it, and none brings back a key that was revoked.
+        store.note(Change(keys.directory_entry(form[2]), doc=doc, when=item.version))
     return Identity(
         tenant_id=entry["tenant_id"],
         user_id=entry["user_id"],

@@ -7,12 +7,7 @@ that names a key or another way to read, no second spelling of the same bytes.
 
 import base64
 import binascii
-import hashlib
-import hmac
 import re
-import time
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import jwt
@@ -26,20 +21,6 @@ LEAST_BYTES = {"HS256": 32, "HS384": 48, "HS512": 64}
 """The algorithms, and how long a secret each wants (RFC 7518, section 3.2)."""
 
 _PART = re.compile(r"[A-Za-z0-9_-]+")
-# A new secret signs within this time in every environment; a key that is not known yet is looked for at once.
-_KEPT_SECONDS = 300
-_LOOK_AGAIN_SECONDS = 1
-
-
-@dataclass(frozen=True, slots=True)
-class _Ring:
-    """The secrets by the fingerprints that stand in `kid`; the first one signs."""
-
-    keys: Mapping[str, bytes]
-    read_at: float
-
-
-_ring: _Ring | None = None
 
 
 def sign(payload: dict[str, Any]) -> str:
@@ -48,8 +29,7 @@ def sign(payload: dict[str, Any]) -> str:
     Raises:
         RuntimeError: this deployment has no secret, or one that is too short, or names an unknown algorithm.
     """
-    ring = _keys(_KEPT_SECONDS)
-    kid, key = next(iter(ring.keys.items()))
+    kid, key = next(iter(_ring().values().items()))
     return jwt.encode(payload, key, settings().jwt_algorithm, headers={"kid": kid})
 
 
@@ -95,29 +75,21 @@ def _object(part: str) -> dict[str, Any] | None:
 
 
 def _key(kid: str) -> bytes | None:
-    return _keys(_KEPT_SECONDS).keys.get(kid) or _keys(_LOOK_AGAIN_SECONDS).keys.get(kid)
+    return _ring().value(kid)
 
 
-def _keys(seconds: float) -> _Ring:
-    """The secrets, read at most so many seconds ago."""
-    global _ring
-    now = time.monotonic()
-    if _ring is None or now - _ring.read_at > seconds:
-        _ring = _Ring({_fingerprint(key): key for key in _secrets()}, now)
-    return _ring
+def _ring() -> secrets.Ring:
+    """The secrets, each long enough; their fingerprints stand in `kid`.
 
-
-def _secrets() -> list[bytes]:
-    algorithm = settings().jwt_algorithm
+    Raises:
+        RuntimeError: as `sign`.
+    """
+    ring, algorithm = secrets.ring("JWT_SECRET"), settings().jwt_algorithm
     if algorithm not in LEAST_BYTES:
         raise RuntimeError(f"JWT_ALGORITHM must be one of {', '.join(LEAST_BYTES)}")
-    found = [value.encode() for value in secrets.versions("JWT_SECRET")]
-    if not found:
+    values = ring.values().values()
+    if not values:
         raise RuntimeError("JWT_SECRET is not set")
-    if min(map(len, found)) < LEAST_BYTES[algorithm]:
+    if min(map(len, values)) < LEAST_BYTES[algorithm]:
         raise RuntimeError(f"JWT_SECRET must have at least {LEAST_BYTES[algorithm]} bytes for {algorithm}")
-    return found
-
-
-def _fingerprint(key: bytes) -> str:
-    return hmac.new(key, b"kid", hashlib.sha256).hexdigest()[:16]
+    return ring

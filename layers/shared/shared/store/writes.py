@@ -45,7 +45,7 @@ class Change:
         doc: a new document, which raises the version by one; when: the version that the item must have.
     """
 
-    key: Key
+    key: Key | DirectoryKey
     set_parts: Mapping[str, str] = field(default_factory=dict)
     drop_parts: tuple[str, ...] = ()
     needs_parts: tuple[str, ...] = ()
