@@ -19,6 +19,7 @@ Json = dict[str, Any]
 _AUTHORIZER = logical_id(FUNCTIONS / "authorizer" / "authorize.py")
 _ROLE = {"Fn::GetAtt": ["ApiRole", "Arn"]}
 _FUNCTION = "arn:${{AWS::Partition}}:apigateway:${{AWS::Region}}:lambda:path/2015-03-31/functions/${{{}.Arn}}"
+_ALIAS = "arn:${{AWS::Partition}}:apigateway:${{AWS::Region}}:lambda:path/2015-03-31/functions/${{{}.Alias}}"
 _STREAMED = "arn:${{AWS::Partition}}:apigateway:${{AWS::Region}}:lambda:path/2021-11-15/functions/${{{}.Arn}}"
 
 ALLOWED_HEADERS = (
@@ -191,7 +192,7 @@ def _security_schemes() -> Json:
                 # No cache at the gateway: with two credential headers it would ask for both. The authorizer
                 # remembers keys itself (docs/decisions/0003-authorizer-cache.md).
                 "authorizerResultTtlInSeconds": 0,
-                "authorizerUri": {"Fn::Sub": _FUNCTION.format(_AUTHORIZER) + "/invocations"},
+                "authorizerUri": {"Fn::Sub": _ALIAS.format(_AUTHORIZER) + "/invocations"},
                 "authorizerCredentials": _ROLE,
             },
         },
@@ -256,7 +257,11 @@ def _role() -> str:
             "          - Effect: Allow",
             "            Action: [lambda:InvokeFunction]",
             "            Resource:",
-            *(f"              - !GetAtt {function}.Arn" for function in functions),
+            *(
+                # Calls of an alias are allowed by its name, not by the function's.
+                f"              - {f'!Ref {function}.Alias' if function == _AUTHORIZER else f'!GetAtt {function}.Arn'}"
+                for function in functions
+            ),
             "",
         ]
     return "\n".join(lines)

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,10 @@ _UNKNOWN_TO_EMULATOR = frozenset(
 )
 _LAYERS = frozenset({"AWS::Lambda::LayerVersion", "AWS::Serverless::LayerVersion"})
 _FUNCTION_CODE = ("CodeUri", "ImageUri", "Layers")
+_VERSIONED = frozenset({"AWS::Serverless::Function", "AWS::Serverless::StateMachine"})
+_VERSIONING = ("AutoPublishAlias", "AutoPublishAliasAllProperties", "DeploymentPreference", "VersionDescription")
+# What SAM calls the alias of a state machine, which has no `<logical id>.Alias` to refer to.
+_MACHINE_ALIAS = re.compile(r"(\w+)Alias[a-z]+")
 
 
 class _Loader(yaml.SafeLoader):
@@ -76,9 +81,40 @@ def _included(node: Any, folder: Path) -> Any:
     return node
 
 
+def unversioned(template: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy without published versions and aliases: what named them names the functions and machines themselves.
+
+    The emulator's CloudFormation knows no versions and aliases of state machines and no CodeDeploy.
+    """
+    kinds = {logical_id: resource.get("Type") for logical_id, resource in template["Resources"].items()}
+    edited: dict[str, Any] = _named_bare(copy.deepcopy(dict(template)), kinds)
+    for logical_id in (name for name, kind in kinds.items() if kind in _VERSIONED):
+        for name in _VERSIONING:
+            edited["Resources"][logical_id].get("Properties", {}).pop(name, None)
+    return edited
+
+
+def _named_bare(node: Any, kinds: Mapping[str, Any]) -> Any:
+    match node:
+        case {"Ref": str(name)} if len(node) == 1:
+            logical_id, _, attribute = name.partition(".")
+            if attribute in ("Alias", "Version") and kinds.get(logical_id) == "AWS::Serverless::Function":
+                return {"Fn::GetAtt": [logical_id, "Arn"]}
+            found = _MACHINE_ALIAS.fullmatch(name)
+            if found and kinds.get(found[1]) == "AWS::Serverless::StateMachine":
+                return {"Ref": found[1]}
+        case {"Fn::Sub": str(text)}:
+            return {"Fn::Sub": re.sub(r"\$\{(\w+)\.(?:Alias|Version)\}", r"${\1.Arn}", text)}
+        case dict():
+            return {key: _named_bare(value, kinds) for key, value in node.items()}
+        case list():
+            return [_named_bare(value, kinds) for value in node]
+    return node
+
+
 def for_emulator(template: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """A copy without code and layers (the host runs the handlers) and with the state machines inlined."""
-    edited: dict[str, Any] = copy.deepcopy(dict(template))
+    edited = unversioned(template)
     for name in (*_FUNCTION_CODE, "Runtime"):
         edited.get("Globals", {}).get("Function", {}).pop(name, None)
     resources: dict[str, Any] = edited["Resources"]

@@ -82,12 +82,35 @@ def test_the_template_gives_every_substitution(name: str) -> None:
 @pytest.mark.parametrize("name", MACHINES)
 def test_the_role_holds_exactly_the_functions_that_the_machine_calls(name: str) -> None:
     machine = MACHINES[name]
-    called = [json.dumps(machine["DefinitionSubstitutions"][key]) for key in sorted(_substitutions())]
+    called = {_function(machine["DefinitionSubstitutions"][key]) for key in _substitutions()}
     statement, delivery = statements(machine)
     assert statement["Action"] == ["lambda:InvokeFunction"], f"{name} calls functions and nothing else"
-    granted = [json.dumps(resource) for resource in statement["Resource"]]
-    assert sorted(granted) == sorted(called), f"{name}: grant lambda:InvokeFunction on the functions that it calls"
+    granted = [resource["Fn::Sub"] for resource in statement["Resource"]]
+    assert sorted(granted) == sorted(f"${{{function}.Arn}}:*" for function in called), (
+        f"{name}: grant lambda:InvokeFunction on all versions of the functions that it calls, and on nothing else"
+    )
     assert all(action.startswith("logs:") for action in delivery["Action"]), f"{name}: its log needs no other action"
+
+
+def test_a_running_execution_keeps_its_definition_and_its_workers() -> None:
+    functions = resources("AWS::Serverless::Function")
+    for name, machine in MACHINES.items():
+        assert machine["AutoPublishAlias"] == "live", f"{name}: runs start by the alias of a published definition"
+        for key in _substitutions():
+            worker = functions[_function(machine["DefinitionSubstitutions"][key])]
+            assert worker["AutoPublishAlias"] == "live", f"{key}: publish its versions"
+    for name, function in functions.items():
+        variables = function.get("Environment", {}).get("Variables", {})
+        for variable, started in (("RUN_SYNC_MACHINE", "RunSync"), ("RUN_BACKGROUND_MACHINE", "RunBackground")):
+            alias = {"Ref": f"{started}Aliaslive"}
+            assert variables.get(variable, alias) == alias, f"{name}: {variable} is the alias of the machine"
+
+
+def _function(version: dict[str, str]) -> str:
+    """The function whose published version this names."""
+    logical_id, _, attribute = version["Ref"].partition(".")
+    assert attribute == "Version", f"{version}: name a version, which stays as it is when the next one is published"
+    return logical_id
 
 
 def test_the_definition_is_valid_amazon_states_language() -> None:

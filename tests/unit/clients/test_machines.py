@@ -70,6 +70,19 @@ def test_run_whose_machine_does_not_start(answers: Callable[[Any], list[Any]], a
     assert (answer.status, answer.code) == (503, "unavailable")
 
 
+@pytest.mark.parametrize("qualifier", ["", ":live"])
+def test_execution_is_stopped_by_the_name_of_its_machine(
+    monkeypatch: pytest.MonkeyPatch, setting: Callable[[str, str], None], qualifier: str
+) -> None:
+    setting("RUN_BACKGROUND_MACHINE", f"arn:aws:states:eu-west-1:123456789012:stateMachine:Runs{qualifier}")
+    stopped: list[str] = []
+    monkeypatch.setattr(
+        aws.stepfunctions_control(), "stop_execution", lambda **given: stopped.append(given["executionArn"])
+    )
+    machines.stop_background("run-1")
+    assert stopped == ["arn:aws:states:eu-west-1:123456789012:execution:Runs:run-1"]
+
+
 def test_client_waits_as_long_as_the_setting_says_and_never_repeats() -> None:
     config: Any = aws.stepfunctions().meta.config
     assert (config.read_timeout, config.retries["total_max_attempts"]) == (25, 1)

@@ -55,7 +55,8 @@ def start_background(pointer: dict[str, str]) -> None:
 
 def stop_background(run_id: str) -> None:
     """Stop the STANDARD machine of a run that has ended already. Should this fail, its next worker finds the end."""
-    machine = os.environ["RUN_BACKGROUND_MACHINE"]
+    # An execution bears the name of its machine, not of the alias that it was started by.
+    machine = ":".join(os.environ["RUN_BACKGROUND_MACHINE"].split(":")[:7])
     with contextlib.suppress(ClientError, BotoCoreError):
         aws.stepfunctions_control().stop_execution(
             executionArn=f"{machine.replace(':stateMachine:', ':execution:')}:{run_id}"
