@@ -123,6 +123,22 @@ def test_limits_of_its_own_give_a_tenant_a_plan_of_its_own(operator: Api, plane:
     operator.patch("/tenants/acme", {"burst": None, "limits": {}})
     follow("acme")
     assert plane.plan_of("stack:tenant:acme") == "standard"
+    assert "stack:tenant:acme" not in [plan["name"] for plan in plane.plans.values()], "it leaves none behind"
+
+
+def test_a_plan_that_could_not_be_dropped_is_dropped_by_the_next_try(
+    operator: Api, plane: ControlPlane, queue: Queue
+) -> None:
+    operator.make("/tenants", id="acme", name="Acme", burst=7)
+    follow("acme")
+    operator.patch("/tenants/acme", {"burst": None})
+    for operation in ("update_usage_plan", "delete_usage_plan"):
+        plane.fails = {operation: "TooManyRequestsException"}
+        follow("acme")
+    plane.fails.clear()
+    follow("acme")
+    assert sorted(plan["name"] for plan in plane.plans.values()) == ["free", "standard", "unlimited"]
+    assert plane.plan_of("stack:tenant:acme") == "standard"
 
 
 def test_without_room_for_another_plan_the_tiers_plan_must_do(operator: Api, plane: ControlPlane, queue: Queue) -> None:

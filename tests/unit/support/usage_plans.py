@@ -55,6 +55,10 @@ class ControlPlane:
 
     def _update_usage_plan(self, usagePlanId: str, patchOperations: Any) -> Any:  # noqa: N803
         for change in patchOperations:
+            if change["op"] == "remove":
+                stages = self.plans[usagePlanId]["apiStages"]
+                stages.remove(dict(zip(("apiId", "stage"), change["value"].split(":"), strict=True)))
+                continue
             name = change["path"].removeprefix("/throttle/")
             self.plans[usagePlanId]["throttle"][name] = float(change["value"])
 
@@ -64,3 +68,12 @@ class ControlPlane:
 
     def _delete_usage_plan_key(self, usagePlanId: str, keyId: str) -> Any:  # noqa: N803
         assert self.members.pop(keyId) == usagePlanId
+
+    def _delete_usage_plan(self, usagePlanId: str) -> None:  # noqa: N803
+        assert self.plans[usagePlanId]["apiStages"] == [], "a plan that counts a stage stays"
+        del self.plans[usagePlanId]
+        self.members = {key: plan for key, plan in self.members.items() if plan != usagePlanId}
+
+    def _delete_api_key(self, apiKey: str) -> None:  # noqa: N803
+        del self.keys[apiKey]
+        self.members.pop(apiKey, None)

@@ -47,10 +47,13 @@ def provision(tenant_id: str) -> None:
     done = json.loads(item.parts.get(tenants.GATEWAY_PART, "{}"))
     if done.get("wanted") == wanted:
         return
-    key = gateway.key_for(tenant_id)
-    gateway.move(key, _plan(tenant))
+    key, plan = gateway.key_for(tenant_id), _plan(tenant)
+    gateway.move(key, plan)
+    has_own = plan != gateway.tier(tenant.plan)
+    if done.get("own") and not has_own:
+        gateway.drop_plan(tenant_id)
     # If the record changed meanwhile, its own message follows and finds what is wanted now.
-    part = json.dumps({"key": key.value, "wanted": wanted})
+    part = json.dumps({"key": key.value, "wanted": wanted, "own": has_own})
     store.write(Change(keys.TENANT, set_parts={tenants.GATEWAY_PART: part}))
 
 

@@ -21,6 +21,11 @@ class DirectoryKey(NamedTuple):
     sort: str
 
 
+def of_tenant(tenant_id: str) -> str:
+    """How all of a tenant's partition keys begin."""
+    return f"TENANT#{tenant_id}#"
+
+
 AGENTS = "AGENT"
 TOOLS = "TOOL"
 API_KEYS = "API_KEY"
@@ -208,7 +213,7 @@ def idempotency(operation: str, digest: str) -> Key:
 
 def tenant_entry(created_at: str, tenant_id: str) -> DirectoryKey:
     """A tenant in the operator's list, which is sorted by time."""
-    return DirectoryKey(f"TENANT#{OPERATOR}#{TENANTS}", f"{created_at}#{tenant_id}")
+    return DirectoryKey(of_tenant(OPERATOR) + TENANTS, f"{created_at}#{tenant_id}")
 
 
 def directory_entry(key_id: str) -> DirectoryKey:

@@ -19,7 +19,7 @@ from shared.config import settings
 from shared.errors import ConditionFailed, TableBusy
 from shared.store import writes as requests
 from shared.store.ids import new_id
-from shared.store.keys import DirectoryKey, Key
+from shared.store.keys import DirectoryKey, Key, of_tenant
 from shared.store.writes import Add, Change, Exists, Put, Remove, Upsert, Write
 
 __all__ = [
@@ -160,7 +160,7 @@ class TenantStore:
         if not tenant_id or "#" in tenant_id:
             raise ValueError("a tenant id is required")
         self.tenant_id = tenant_id
-        self._prefix = f"TENANT#{tenant_id}#"
+        self._prefix = of_tenant(tenant_id)
         self._first_id = first_id
         self.repeatable = first_id is not None
         self._by = by
