@@ -6,7 +6,7 @@ do is the routes' business.
 
 from typing import Any
 
-from shared.api.authorizer import identify, policy
+from shared.api.authorizer import identify, policy, refusal
 from shared.domain import tenants
 from shared.telemetry import worker
 
@@ -16,6 +16,5 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     identity = identify(event)
     standing = tenants.standing(identity.tenant_id) if identity else None
     if identity is None or standing is None or not standing.active:
-        # The text that API Gateway turns into its UNAUTHORIZED response.
-        raise PermissionError("Unauthorized")
+        raise refusal()
     return policy(event["methodArn"], identity, standing)

@@ -1,5 +1,7 @@
 """The platform in one process: a table in moto, a scripted model, tool servers on paper, no network."""
 
+import json
+import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
@@ -20,6 +22,7 @@ from shared import clock, config
 from shared.clients import aws, dead_letters, http, llm, machines, secrets
 from shared.domain import identities, passwords, tenants
 from shared.store.table import TenantStore
+from shared.telemetry import logger
 from tests.unit.support.faults import Faults
 from tests.unit.support.gateway import Api
 from tests.unit.support.machine import Machine
@@ -114,6 +117,20 @@ def table(setting: Callable[[str, str | None], None], monkeypatch: pytest.Monkey
 def fast_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
     """bcrypt's least cost."""
     monkeypatch.setattr(passwords, "ROUNDS", 4)
+
+
+@pytest.fixture
+def said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[[], list[dict[str, Any]]]:
+    """The lines that the platform has written since it was asked last: what happened, and metrics."""
+
+    class Now:
+        """The output of now; the logger's own is that of the moment when it was made."""
+
+        write = staticmethod(lambda text: sys.stdout.write(text))
+        flush = staticmethod(lambda: None)
+
+    monkeypatch.setattr(logger.registered_handler, "stream", Now)
+    return lambda: [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 
 @pytest.fixture

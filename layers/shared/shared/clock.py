@@ -22,6 +22,11 @@ def epoch(moment: str) -> int:
     return int(datetime.fromisoformat(moment).timestamp())
 
 
+def seconds_between(begin: str, end: str) -> float:
+    """Seconds from one time of the form above to another; never less than 0."""
+    return max(0.0, (datetime.fromisoformat(end) - datetime.fromisoformat(begin)).total_seconds())
+
+
 def seconds_until(moment: str) -> float:
     """Seconds from now until a time of the form above; negative if it has passed."""
     return (datetime.fromisoformat(moment) - datetime.now(UTC)).total_seconds()

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from shared.telemetry import Refusal
 from tests.unit.support.gateway import load
 
 _METHOD = "arn:aws:execute-api:eu-central-1:1:api/live/GET/agents/x"
@@ -12,7 +13,7 @@ def authorize(key: str | None, header: str = "X-API-Key", headers: Any = ()) -> 
     sent = {header: key} if headers == () else headers
     try:
         answer: dict[str, Any] = load("authorizer/authorize").handler({"headers": sent, "methodArn": _METHOD}, None)
-    except PermissionError as refused:
+    except Refusal as refused:
         if str(refused) != "Unauthorized":
             raise
         return None

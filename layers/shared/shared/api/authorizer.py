@@ -5,10 +5,12 @@ Source: Amazon API Gateway Developer Guide, "Input to and output from an API Gat
 
 from typing import Any
 
+from shared import metrics
 from shared.domain import identities
 from shared.domain.api_keys import Identity
 from shared.domain.budgets import as_text
 from shared.domain.tenants import Standing
+from shared.telemetry import Refusal, measure
 
 
 def identify(event: dict[str, Any]) -> Identity | None:
@@ -18,6 +20,12 @@ def identify(event: dict[str, Any]) -> Identity | None:
         return identities.of_key(key)
     kind, _, token = headers.get("authorization", "").partition(" ")
     return identities.of_token(token.strip(" ")) if kind.lower() == "bearer" else None
+
+
+def refusal() -> Refusal:
+    """What is raised against nobody: the gateway knows no word but this for its answer 401."""
+    measure({metrics.AUTHORIZER_REFUSED: 1})
+    return Refusal("Unauthorized")
 
 
 def policy(method_arn: str, identity: Identity, standing: Standing) -> dict[str, Any]:

@@ -21,8 +21,8 @@ from shared.api.caller import Authenticated, Caller, Permission, Public, Visitor
 from shared.api.metering import Meter
 from shared.domain.scopes import EXECUTE
 from shared.errors import BadRequest, NotFound, PayloadTooLarge, PlatformError, TableBusy, Unavailable, Unprocessable
-from shared.store.ids import new_id
-from shared.telemetry import clear_log_context, log_context, logger
+from shared.store.ids import is_id, new_id
+from shared.telemetry import clear_log_context, function_name, log_context, logger
 
 Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
 Mark = Permission | Authenticated | Public
@@ -58,6 +58,7 @@ def edge(app: APIGatewayRestResolver) -> Handler:
         trace_id = _trace_id(event)
         call, meter = Call(trace_id), Meter()
         log_context(trace_id=trace_id, operation=f"{event.get('httpMethod')} {event.get('resource')}")
+        log_context(function=function_name(context), **_ids_in_path(event))
         try:
             answer = _answered(app, event, context, call, meter)
             call.end(answer["statusCode"], _code(answer))
@@ -129,6 +130,13 @@ def _path(event: dict[str, Any]) -> str:
     for name, value in (event.get("pathParameters") or {}).items():
         path = path.replace(f"{{{name}}}", quote(unquote(value), safe=""))
     return path
+
+
+def _ids_in_path(event: dict[str, Any]) -> dict[str, str]:
+    """The run that the path names; what is no id of ours is a caller's own text, which no log line repeats."""
+    named = event.get("pathParameters") or {}
+    run_id = unquote(named.get("run_id") or named.get("execution_id") or "")
+    return {"run_id": run_id} if is_id(run_id) else {}
 
 
 def _header(event: dict[str, Any], name: str) -> str | None:

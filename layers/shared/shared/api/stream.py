@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl, unquote
 
 from aws_lambda_powertools.event_handler import Response
 
+from shared import metrics
 from shared.api.caller import identify
 from shared.api.edge import Handler
 from shared.config import settings
@@ -21,7 +22,7 @@ from shared.domain import watching
 from shared.domain.run_records import RunEvent
 from shared.domain.watching import Place
 from shared.store.table import TenantStore
-from shared.telemetry import logger
+from shared.telemetry import function_name, log_context, logger, measure
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -95,8 +96,12 @@ def streamed(handle: Handler) -> Application:
             return
         await _start(answer, send)
         gone = asyncio.create_task(_gone(receive))
+        store, wanted = identify(event, "").store, json.loads(answer["body"])
+        (trace_id,) = answer["multiValueHeaders"]["X-Trace-Id"]
+        log_context(trace_id=trace_id, tenant_id=store.tenant_id, run_id=wanted["run_id"])
+        log_context(function=function_name(None), operation=f"{event['httpMethod']} {event['resource']}")
         try:
-            async for text in _frames(identify(event, "").store, gone, **json.loads(answer["body"])):
+            async for text in _frames(store, gone, **wanted):
                 await send({"type": "http.response.body", "body": text.encode(), "more_body": True})
         finally:
             gone.cancel()
@@ -131,7 +136,8 @@ async def _frames(
             await asyncio.wait({gone}, timeout=pause)
             pause = min(pause * _SLOWER, _LONGEST_PAUSE)
     except Exception:  # noqa: BLE001 - the answer has begun: nothing can be told any more, but a client can resume
-        logger.exception("stream broken off", extra={"run_id": run_id, "tenant_id": store.tenant_id})
+        logger.exception("stream broken off")
+        measure({metrics.STREAMS_BROKEN: 1})
 
 
 def _frame(event: RunEvent) -> str:

@@ -5,7 +5,9 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from shared import metrics
 from shared.clients import aws
+from shared.telemetry import measure
 
 _MAX_BYTES = 200_000
 
@@ -22,3 +24,4 @@ def park(record: Mapping[str, Any], reason: str, queue: str = "AUDIT_DEAD_LETTER
         place = {name: said.get(name) for name in ("Keys", "SequenceNumber", "ApproximateCreationDateTime")}
         text = json.dumps({"reason": reason, "record": {"eventID": record.get("eventID"), "dynamodb": place}})
     aws.sqs().send_message(QueueUrl=os.environ[queue], MessageBody=text)
+    measure({metrics.RECORDS_PARKED: 1}, {"queue": queue.removesuffix("_DEAD_LETTERS").lower()})

@@ -11,11 +11,13 @@ from typing import Any
 
 import openai
 
+from shared import metrics
 from shared.clients.llm_replies import Assembly, reply_of, text
 from shared.clients.llm_replies import Reply as Reply
 from shared.clients.secrets import model_key
 from shared.config import model_base_url
 from shared.errors import ModelRejected, ModelUnavailable, RunError
+from shared.telemetry import measure
 
 _PASSING = {408, 409, 425, 429}
 
@@ -46,11 +48,16 @@ def chat(
         ModelRejected: unknown model, refused key, invalid request; not worth repeating.
     """
     client, key = _provider(provider)
+    begun = time.monotonic()
     try:
         answer = client.chat.completions.create(**_arguments(model, messages, tools, params, timeout_s))
     except openai.OpenAIError as error:
-        raise _failure(error, model, key) from error
-    return reply_of(answer)
+        failure = _failure(error, model, key)
+        _measure_failure(provider, model, begun, failure)
+        raise failure from error
+    reply = reply_of(answer)
+    _measure_reply(provider, model, begun, reply)
+    return reply
 
 
 def stream(
@@ -76,7 +83,8 @@ def stream(
     """
     client, key = _provider(provider)
     arguments = _arguments(model, messages, tools, params, timeout_s)
-    ends_at = time.monotonic() + timeout_s
+    begun = time.monotonic()
+    ends_at = begun + timeout_s
     line = _Line()
     # A thread of its own reads: the caller can write down what has come while the provider thinks about the rest.
     arrived: queue.SimpleQueue[str | Reply | RunError] = queue.SimpleQueue()
@@ -89,6 +97,7 @@ def stream(
             arrived.put(_failure(error, model, key))
 
     threading.Thread(target=read, name="model", daemon=True).start()
+    heard = False
     try:
         while (left := ends_at - time.monotonic()) > 0:
             try:
@@ -98,12 +107,36 @@ def stream(
                 continue
             if isinstance(got, RunError):
                 raise got
+            if not heard:
+                heard = True
+                measure({metrics.FIRST_CHUNK: time.monotonic() - begun}, _dimensions(provider), model=model)
+            if isinstance(got, Reply):
+                _measure_reply(provider, model, begun, got)
             yield got
             if isinstance(got, Reply):
                 return
         raise ModelUnavailable("The model provider did not answer in time.")
+    except RunError as failure:
+        _measure_failure(provider, model, begun, failure)
+        raise
     finally:
         line.cut()
+
+
+def _measure_reply(provider: str, model: str, begun: float, reply: Reply) -> None:
+    measure({metrics.MODEL_DURATION: time.monotonic() - begun}, _dimensions(provider), model=model)
+    for kind, tokens in (("input", reply.prompt_tokens), ("output", reply.completion_tokens)):
+        if tokens is not None:
+            measure({metrics.TOKENS: tokens}, _dimensions(provider) | {"gen_ai.token.type": kind}, model=model)
+
+
+def _measure_failure(provider: str, model: str, begun: float, failure: RunError) -> None:
+    took = {metrics.MODEL_DURATION: time.monotonic() - begun}
+    measure(took, _dimensions(provider), error=type(failure).__name__, model=model)
+
+
+def _dimensions(provider: str) -> dict[str, str]:
+    return {"gen_ai.operation.name": "chat", "gen_ai.provider.name": provider}
 
 
 def _provider(name: str) -> tuple[openai.OpenAI, str]:

@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal, NamedTuple
 
-from shared import clock
+from shared import clock, metrics
 from shared.config import settings
 from shared.domain.fields import Record
 from shared.store import keys
 from shared.store.ids import first_at, made_at, new_id
 from shared.store.listing import filtered
 from shared.store.table import Item, Page, Put, TenantStore, Upsert
-from shared.telemetry import logger
+from shared.telemetry import logger, measure
 
 Outcome = Literal["succeeded", "refused", "failed"]
 _MAX_PATH = 300
@@ -149,6 +149,7 @@ def _tell(store: TenantStore, stamp: Stamp, outcome: Outcome, status: int | None
         store.write(Upsert(keys.audit(stamp.id), doc, expires_at))
     except Exception:  # noqa: BLE001 - the caller has their answer; the log keeps what the table did not take
         logger.exception("audit record not written", extra={"audit_record": doc})
+        measure({metrics.AUDIT_LOST: 1})
 
 
 def _record(tenant_id: str, stamp: Stamp, outcome: Outcome, status: int | None, code: str | None) -> tuple[str, int]:

@@ -6,10 +6,12 @@ from typing import Annotated
 
 from pydantic import Field
 
+from shared import metrics
 from shared.errors import RateLimited
 from shared.store import counters
 from shared.store.counters import Count, Limit
 from shared.store.table import TenantStore
+from shared.telemetry import measure
 
 RateLimit = Annotated[
     str,
@@ -24,6 +26,8 @@ MoneyBudget = Annotated[str, Field(pattern=r"^(0|[1-9][0-9]{0,5})(\.[0-9]{1,6})?
 
 REQUESTS = "REQUEST"
 RUNS = "RUN"
+# What is counted under any other name is a binding's.
+_KINDS = {REQUESTS: "requests", RUNS: "runs"}
 
 
 def of_binding(agent_id: str, tool_id: str) -> str:
@@ -62,6 +66,7 @@ def take(store: TenantStore, name: str, limits: Sequence[str] | None) -> State |
     count = counters.take(store, name, [read(limit) for limit in limits])
     state = State(count.limit, count.remaining, count.resets_at)
     if not count.accepted:
+        measure({metrics.LIMITS_REFUSED: 1}, {"limit": _KINDS.get(name, "tool_calls")})
         raise RateLimited(_told(count), headers=state.headers | {"Retry-After": str(count.retry_after)})
     return state
 

@@ -9,10 +9,12 @@ import math
 import time
 from dataclasses import dataclass
 
+from shared import metrics
 from shared.errors import ConditionFailed, RateLimited
 from shared.store import keys
 from shared.store.keys import DirectoryKey
 from shared.store.table import Item, Put, TenantStore, find_directory_entry
+from shared.telemetry import measure
 
 MAX_FAILURES = 5
 WINDOW_SECONDS = 900
@@ -83,6 +85,7 @@ def _written(store: TenantStore, attempt: Attempt, moments: list[float], seen: I
 
 
 def _refusal(seconds: int) -> RateLimited:
+    measure({metrics.LIMITS_REFUSED: 1}, {"limit": "logins"})
     return RateLimited(
         "Too many failed logins under this name; try again later.",
         code="too_many_attempts",

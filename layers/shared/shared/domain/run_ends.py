@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from shared import clock
+from shared import clock, metrics
 from shared.domain import conversation, prices, session_heads
 from shared.domain.prices import Price
 from shared.domain.run_records import Run, Status, ToolCalled, overdue, stored
@@ -12,6 +12,7 @@ from shared.store import keys, run_log
 from shared.store.races import step_aside
 from shared.store.run_log import Event, Log
 from shared.store.table import Change, TenantStore, Write
+from shared.telemetry import measure
 
 MAX_TEXT_BYTES = 100_000
 _FINISH_ATTEMPTS = 40
@@ -74,8 +75,21 @@ def finish(
         except TableBusy:
             step_aside(attempt, 0.02)
         else:
+            count(ended)
             return ended
     raise RunError("The end of the run could not be written.")
+
+
+def count(run: Run) -> None:
+    """Say in the metrics that a run has ended: for whoever wrote its end, and nobody else."""
+    if run.test:
+        return
+    values: dict[metrics.Metric, float] = {metrics.RUNS_FINISHED: 1}
+    if run.started_at and run.finished_at and run.kind == "llm":
+        values[metrics.AGENT_DURATION] = clock.seconds_between(run.started_at, run.finished_at)
+    error = run.stop_reason if run.status in {"failed", "timed_out"} else None
+    ids = {"tenant_id": run.tenant_id, "run_id": run.id, "trace_id": run.trace_id}
+    measure(values, {"run.status": run.status}, error=error, **ids)
 
 
 def _price(log: Log) -> Price | None:

@@ -30,6 +30,7 @@ from shared.store import ids, keys, run_log
 from shared.store.races import step_aside
 from shared.store.run_log import Log
 from shared.store.table import Put, TenantStore, Write
+from shared.telemetry import log_context
 
 T = TypeVar("T")
 
@@ -105,6 +106,7 @@ def start(store: TenantStore, draft: RunCreate, starter: Starter, *, background:
 
 def carry_out(store: TenantStore, run: Run, new: bool) -> Run:
     """Start the machine of a run that has begun, and wait for it if it is not one of the background."""
+    log_context(run_id=run.id)
     if run.ended or run.status == "queued":
         return run
     if run.background:
@@ -129,6 +131,7 @@ def start_streamed(store: TenantStore, draft: RunCreate, starter: Starter) -> Ru
         Unavailable: the machine could not be started; see `_launch`.
     """
     run, new = begin(store, draft, starter, stream=True)
+    log_context(run_id=run.id)
     if not run.ended and run.status != "queued" and (new or not _moved(store, run)):
         # A second machine for one run does no harm: whatever it finds done in the log, it does not do again.
         _launch(store, run, machines.start_express)

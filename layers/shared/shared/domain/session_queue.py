@@ -204,5 +204,6 @@ def withdraw(store: TenantStore, run: Run) -> Run | None:
         except (ConditionFailed, TableBusy):
             step_aside(attempt)
         else:
+            run_ends.count(gone)
             return gone
     raise RunError("The run could not be taken out of its queue.")

@@ -6,10 +6,11 @@ its tool is declared idempotent; otherwise it ends `unknown`, and the model and 
 """
 
 import json
+import re
 import time
 from typing import Any
 
-from shared import clock
+from shared import clock, metrics
 from shared.config import settings
 from shared.domain import arguments, conversation, internal_tools, limits, runs, webhooks
 from shared.domain.conversation import ToolCall
@@ -23,6 +24,7 @@ from shared.store import run_log
 from shared.store.races import step_aside
 from shared.store.run_log import Log
 from shared.store.table import TenantStore
+from shared.telemetry import log_context, measure
 
 _APPEND_ATTEMPTS = 60
 
@@ -35,6 +37,7 @@ def call(store: TenantStore, run_id: str, tool_call_id: str) -> None:
     """
     leave = Leave(store, run_id)
     log, run, plan = runs.open_log(store, run_id)
+    log_context(trace_id=run.trace_id)
     asked = _current(log, tool_call_id)
     if asked.ended:
         return
@@ -43,7 +46,7 @@ def call(store: TenantStore, run_id: str, tool_call_id: str) -> None:
     counted = {"tool_id": tool.tool_id} if tool and not run.test else {}
     if asked.status == "started" and not (tool and tool.idempotent):
         name, data = _error(asked, "unknown", "It is unknown whether the call took effect.", 0)
-        _append(store, run_id, log, asked, (name, data | counted))
+        _end(store, run_id, log, asked, (name, data | counted), tool)
         return
     first = asked.status == "asked"
     if first:
@@ -60,7 +63,24 @@ def call(store: TenantStore, run_id: str, tool_call_id: str) -> None:
     else:
         name = "tool.completed"
         data = {"tool_call_id": asked.id, "name": asked.name, "output": output, "duration_ms": _since(begun)}
-    _append(store, run_id, log, asked, (name, data | counted))
+    _end(store, run_id, log, asked, (name, data | counted), tool)
+
+
+def _end(
+    store: TenantStore,
+    run_id: str,
+    log: Log,
+    asked: ToolCall,
+    event: tuple[str, dict[str, Any]],
+    tool: PlannedTool | None,
+) -> None:
+    """Write the event that ends a call; whoever wrote it counts it."""
+    if _append(store, run_id, log, asked, event) is None:
+        return
+    code = event[1].get("code")
+    error = re.sub(r"http_([345])\d\d", r"http_\1xx", code) if code else None
+    kind = {"tool.kind": tool.execution_type if tool else "none"}
+    measure({metrics.TOOL_DURATION: event[1]["duration_ms"] / 1000}, kind, error=error, tool=asked.name)
 
 
 def _current(log: Log, tool_call_id: str) -> ToolCall:

@@ -17,6 +17,7 @@ from shared.errors import ConditionFailed, LimitExceeded, RunError
 from shared.store import run_log
 from shared.store.run_log import Log
 from shared.store.table import TenantStore
+from shared.telemetry import log_context
 
 _MODEL_TIMEOUT_SECONDS = 110.0
 _WRITE_ATTEMPTS = 8
@@ -44,6 +45,7 @@ def take(store: TenantStore, run_id: str) -> Next:
     """
     leave = Leave(store, run_id)
     log, run, plan = runs.open_log(store, run_id)
+    log_context(trace_id=run.trace_id)
     seen = conversation.replay(log.events)
     if seen.end is not None:
         return Next("done", [])

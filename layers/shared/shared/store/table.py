@@ -14,6 +14,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from shared import metrics
 from shared.clients import aws
 from shared.config import settings
 from shared.errors import ConditionFailed, TableBusy
@@ -21,6 +22,7 @@ from shared.store import writes as requests
 from shared.store.ids import new_id
 from shared.store.keys import DirectoryKey, Key, of_tenant
 from shared.store.writes import Add, Change, Exists, Put, Remove, Upsert, Write
+from shared.telemetry import measure
 
 __all__ = [
     "Add",
@@ -98,10 +100,15 @@ def failed_writes(error: ClientError) -> tuple[int, ...] | None:
         if failed:
             return failed
         if {"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"} & set(reasons):
-            raise TableBusy(code) from error
+            raise _busy(code) from error
     if code in _BUSY or code in {"TransactionConflictException", "TransactionInProgressException"}:
-        raise TableBusy(code) from error
+        raise _busy(code) from error
     return None
+
+
+def _busy(reason: str) -> TableBusy:
+    measure({metrics.TABLE_BUSY: 1}, reason=reason)
+    return TableBusy(reason)
 
 
 def find_directory_entry(key: DirectoryKey) -> Item | None:
@@ -212,7 +219,7 @@ class TenantStore:
                     break
                 wanted = list(unread["Keys"])
             else:
-                raise TableBusy("batch get left keys unread")
+                raise _busy("batch get left keys unread")
         return found
 
     def query(
