@@ -6,7 +6,9 @@ from typing import get_args
 
 from shared import errors, metrics
 from shared.clients import http_errors
+from shared.clients.http_errors import HttpError
 from shared.domain.run_records import Status
+from shared.errors import RunError
 from tests import metrics_table
 from tests.house.repository import FUNCTIONS, ROOT, resources, shown, syntax
 
@@ -21,7 +23,7 @@ _MOST_SERIES = 150
 def _strings_in_calls(name: str) -> set[str]:
     """The literal first arguments of the calls of a function in what ships."""
     return {
-        node.args[0].value
+        str(node.args[0].value)
         for file in SHIPPED
         for node in ast.walk(syntax(file))
         if isinstance(node, ast.Call)
@@ -35,7 +37,7 @@ def _strings_in_calls(name: str) -> set[str]:
 def _keywords(name: str) -> set[str]:
     """The literal values that are given for a keyword, anywhere in what ships."""
     return {
-        keyword.value.value
+        str(keyword.value.value)
         for file in SHIPPED
         for node in ast.walk(syntax(file))
         if isinstance(node, ast.Call)
@@ -73,16 +75,14 @@ def test_every_dimension_has_a_closed_set_of_values() -> None:
 def test_runs_are_counted_by_what_they_can_end_with() -> None:
     unended = {"queued", "running", "waiting"}
     assert {*metrics.RUNS_FINISHED.dimensions["run.status"]} == {*get_args(Status)} - unended
-    of_classes = {kind.stop_reason for kind in vars(errors).values() if isinstance(kind, type) and _is_run_error(kind)}
+    of_classes = {
+        kind.stop_reason for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, RunError)
+    }
     limits = {message.partition(":")[0] for message in _limits()}
     told = {"timeout", "tool_error", "max_seconds"}
     # `failures.told` returns these two beside what stands in calls.
     needed = of_classes | limits | told | _keywords("stop_reason")
     assert {*metrics.RUNS_FINISHED.errors} == needed - {"completed", "cancelled"}
-
-
-def _is_run_error(kind: type) -> bool:
-    return issubclass(kind, errors.RunError)
 
 
 def _limits() -> set[str]:
@@ -93,7 +93,7 @@ def _limits() -> set[str]:
 
 def test_tool_errors_are_those_that_the_code_can_raise() -> None:
     of_clients = {
-        kind.code for kind in vars(http_errors).values() if isinstance(kind, type) and issubclass(kind, Exception)
+        kind.code for kind in vars(http_errors).values() if isinstance(kind, type) and issubclass(kind, HttpError)
     }
     needed = _strings_in_calls("ToolError") | of_clients | {"unknown", "http_3xx", "http_4xx", "http_5xx"}
     assert {*metrics.TOOL_DURATION.errors} == needed

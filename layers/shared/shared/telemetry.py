@@ -46,7 +46,7 @@ def _code(error: BaseException) -> str:
     return f" ({code}, {getattr(error, 'operation_name', '')})" if code else ""
 
 
-logger = Logger(logger_formatter=_Formatter(use_rfc3339=True, utc=True), serialize_stacktrace=False)
+logger = Logger(logger_formatter=_Formatter(use_rfc3339=True, utc=True, serialize_stacktrace=False))
 # The runtime lets the root logger say what Lambda's level allows, and libraries say there what they send: httpx whole
 # addresses, openai and botocore whole bodies.
 logging.getLogger().setLevel(logging.WARNING)
