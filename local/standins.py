@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from local import offline_model
-from local.host import Host
+from local.host import Host, failure
 
 
 def application(host: Host, token: str) -> Starlette:
@@ -24,7 +24,10 @@ def application(host: Host, token: str) -> Starlette:
         logical_id = host.logical_id(request.headers.get("x-amzn-lambda-function-name", ""))
         if logical_id is None:
             return Response(status_code=404)
-        answer = await host.invoke(logical_id, await request.body())
+        event = await request.body()
+        answer = await host.invoke(logical_id, event)
+        if not answer.error and _wants_again(event, answer.payload):
+            answer = failure("Unhandled", "The records of the stream are to be given again.")
         headers = {"X-Amz-Function-Error": answer.error} if answer.error else None
         return Response(answer.payload, media_type="application/json", headers=headers)
 
@@ -36,6 +39,14 @@ def application(host: Host, token: str) -> Starlette:
             Route("/v1/models", _models),
         ]
     )
+
+
+def _wants_again(event: bytes, payload: bytes) -> bool:
+    """Whether a reader of the table's stream wants records again: the emulator gives them after an error only."""
+    if not payload.startswith(b'{"batchItemFailures": [{'):
+        return False
+    source = json.loads(event)["Records"][0].get("eventSource")
+    return bool(source == "aws:dynamodb")
 
 
 async def _echo(request: Request) -> Response:

@@ -7,5 +7,5 @@ from shared.telemetry import worker
 
 
 @worker
-def handler(event: dict[str, Any], context: object) -> None:
-    session_queue.call_all(event["Records"])
+def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
+    return session_queue.call_all(event["Records"])

@@ -1,4 +1,4 @@
-"""Worker: reads the table's stream, and gives each tenant its key and plan at the gateway."""
+"""Worker: reads the queue of tenants that changed, and gives each its key and plan at the gateway."""
 
 from typing import Any
 
@@ -8,5 +8,5 @@ from shared.telemetry import worker
 
 @worker
 def handler(event: dict[str, Any], context: object) -> None:
-    for record in event["Records"]:
-        gateway_keys.follow(record)
+    for message in event["Records"]:
+        gateway_keys.answer(message)

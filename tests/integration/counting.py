@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 READERS = ("AuditRecord", "TenantsProvision")
-"""Functions that read the table's stream. Threads of the local runtime are named after their functions."""
+"""Functions that follow the table's stream. Threads of the local runtime are named after their functions."""
 
 
 @dataclass(slots=True)

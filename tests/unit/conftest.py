@@ -19,7 +19,7 @@ from moto.backends import get_backend
 from moto.core.models import DEFAULT_ACCOUNT_ID
 
 from shared import clock, config
-from shared.clients import aws, dead_letters, http, llm, machines, secrets
+from shared.clients import aws, dead_letters, http, llm, machines, queues, secrets
 from shared.domain import identities, passwords, tenants
 from shared.store.table import TenantStore
 from shared.telemetry import logger
@@ -205,6 +205,7 @@ def faults(table: str, monkeypatch: pytest.MonkeyPatch) -> Faults:
 def stream(items: Callable[[], list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch) -> TableStream:
     """What is written from here on, as the table's stream tells it."""
     found = TableStream(items)
+    monkeypatch.setattr(queues, "send", lambda queue, message, **order: found.messages.append((queue, message, order)))
     write = TenantStore.write
     monkeypatch.setattr(TenantStore, "write", lambda store, *writes: found.around(partial(write, store, *writes)))
     return found
@@ -214,7 +215,7 @@ def stream(items: Callable[[], list[dict[str, Any]]], monkeypatch: pytest.Monkey
 def parked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """The dead letters."""
     letters: list[dict[str, Any]] = []
-    monkeypatch.setattr(dead_letters, "park", lambda record, reason: letters.append(dict(record)))
+    monkeypatch.setattr(dead_letters, "park", lambda record, reason, queue: letters.append(dict(record)))
     return letters
 
 

@@ -4,9 +4,13 @@ import json
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError
 
 from shared.clients import aws, dead_letters
+from shared.errors import TableBusy, Unavailable
 from shared.store import run_log
+from shared.store import stream as table_stream
+from shared.store.stream import Written
 from shared.store.table import TenantStore
 from tests.unit.support.gateway import Api
 from tests.unit.support.table_stream import Record, TableStream, matches, patterns
@@ -104,7 +108,7 @@ def test_dead_letters_fit_a_message(monkeypatch: pytest.MonkeyPatch, size: int) 
     queue = Queue()
     monkeypatch.setattr(aws, "sqs", lambda: queue)
     monkeypatch.setenv("AUDIT_DEAD_LETTERS", "https://queue.example")
-    dead_letters.park(record(NewImage=image(doc={"S": "ü" * size})), "why")
+    dead_letters.park(record(NewImage=image(doc={"S": "ü" * size})), "why", "AUDIT_DEAD_LETTERS")
     (message,) = queue.sent
     assert message["QueueUrl"] == "https://queue.example"
     assert len(message["MessageBody"].encode()) < 256 * 1024
@@ -112,6 +116,29 @@ def test_dead_letters_fit_a_message(monkeypatch: pytest.MonkeyPatch, size: int) 
     assert letter["reason"] == "why"
     assert letter["record"]["dynamodb"]["Keys"]["pk"] == {"S": "TENANT#tenant_a#AGENT"}
     assert ("NewImage" in letter["record"]["dynamodb"]) == (size == 10)
+
+
+@pytest.mark.parametrize(
+    ("error", "again"),
+    [
+        (TableBusy("throttled"), True),
+        (Unavailable("no machine"), True),
+        (EndpointConnectionError(endpoint_url="https://x"), True),
+        (ClientError({"Error": {"Code": "AccessDeniedException"}}, "PutItem"), True),
+        (ClientError({"Error": {"Code": "ValidationException"}}, "PutItem"), False),
+        (ValueError("no number"), False),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_our_own_trouble_comes_again_and_a_records_own_is_parked(
+    parked: list[Any], error: Exception, again: bool
+) -> None:
+    def act(written: Written) -> None:
+        raise error
+
+    answer = table_stream.follow([record(NewImage=image())], act, "AUDIT_DEAD_LETTERS")
+    assert answer == {"batchItemFailures": [{"itemIdentifier": "7"}] if again else []}
+    assert len(parked) == (not again)
 
 
 def test_the_filters_know_the_ends_of_calls_from_other_events(store: TenantStore, stream: TableStream) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from shared.clients import aws
 from shared.clients.gateway import Wall
@@ -14,21 +15,12 @@ from shared.domain.tenants import Tenant, TenantLimits
 from shared.store.table import TenantStore
 from tests.unit.support.gateway import ROOT, Api, load
 from tests.unit.support.keys import authorize
+from tests.unit.support.table_stream import TableStream
 from tests.unit.support.usage_plans import ControlPlane
 
 pytestmark = pytest.mark.covers("POST /tenants", "PATCH /tenants/{tenant_id}")
 
 TIERS = {"free": (10.0, 20), "standard": (100.0, 200), "unlimited": (2_000.0, 4_000)}
-
-
-class Queue:
-    """The queue of what could not be done."""
-
-    def __init__(self) -> None:
-        self.messages: list[Any] = []
-
-    def send_message(self, QueueUrl: str, MessageBody: str) -> None:  # noqa: N803 - boto3's words
-        self.messages.append(json.loads(MessageBody))
 
 
 @pytest.fixture
@@ -40,15 +32,7 @@ def plane(table: str, setting: Callable[[str, str | None], None], monkeypatch: p
     setting("GATEWAY_NAME", "stack")
     setting("GATEWAY_STAGE", "api:live")
     setting("GATEWAY_KEY", "the-shared-key-of-the-gateway")
-    setting("PROVISION_DEAD_LETTERS", "https://queue.example")
     monkeypatch.setattr(aws, "apigateway", lambda: found)
-    return found
-
-
-@pytest.fixture
-def queue(plane: ControlPlane, monkeypatch: pytest.MonkeyPatch) -> Queue:
-    found = Queue()
-    monkeypatch.setattr(aws, "sqs", lambda: found)
     return found
 
 
@@ -57,21 +41,57 @@ def operator(api: Api) -> Api:
     return api.as_(tenant="house", scopes="tenants:read tenants:write")
 
 
-def changed(*places: tuple[str, str]) -> dict[str, Any]:
-    """An event of the table's stream."""
-    return {
-        "Records": [
-            {"eventName": "MODIFY", "dynamodb": {"Keys": {"pk": {"S": partition}, "sk": {"S": sort}}}}
-            for partition, sort in places
-        ]
-    }
-
-
 def follow(*tenant_ids: str) -> None:
-    load("tenants/provision").handler(changed(*((f"TENANT#{tenant}#TENANT", "TENANT") for tenant in tenant_ids)), None)
+    messages = [{"body": json.dumps({"tenant_id": tenant})} for tenant in tenant_ids]
+    load("tenants/provision").handler({"Records": messages}, None)
 
 
-def test_a_new_tenant_gets_a_key_in_the_plan_of_its_tier(operator: Api, plane: ControlPlane, queue: Queue) -> None:
+def wishes(stream: TableStream) -> list[str]:
+    """The tenants that the reader of the stream asked keys for, once for all that was written."""
+    stream.messages.clear()
+    stream.deliver()
+    assert {queue for queue, _, _ in stream.messages} <= {"PROVISION_QUEUE"}
+    return [message["tenant_id"] for _, message, _ in stream.messages]
+
+
+def test_a_change_of_a_tenant_asks_for_its_key_in_order_and_once(operator: Api, stream: TableStream) -> None:
+    operator.make("/tenants", id="acme", name="Acme")
+    operator.patch("/tenants/acme", {"plan": "free"})
+    operator.as_(scopes="admin").make("/agents", name="of nobody's concern")
+    stream.deliver(times=2)
+    orders = [order for _, _, order in stream.messages]
+    assert {order["group"] for order in orders} == {"acme"}
+    assert orders[:2] == orders[2:], "the same word: the queue drops what is given again"
+    assert len({order["once"] for order in orders}) == 2
+
+
+def test_what_provisioning_notes_asks_for_nothing(operator: Api, plane: ControlPlane, stream: TableStream) -> None:
+    operator.make("/tenants", id="acme", name="Acme")
+    assert wishes(stream) == ["acme"]
+    stream.records.clear()
+    follow("acme")
+    assert [record["dynamodb"]["Keys"]["sk"]["S"] for record in stream.wanted()] == ["TENANT"]
+    assert wishes(stream) == []
+
+
+@pytest.mark.parametrize(
+    "place", [("TENANT#acme#AGENT_NAME", "TENANT"), ("TENANT#acme#TENANT", "OTHER"), ("KEY#TENANT", "TENANT")]
+)
+def test_what_is_no_tenants_record_asks_for_nothing(stream: TableStream, place: tuple[str, str]) -> None:
+    keys = {"pk": {"S": place[0]}, "sk": {"S": place[1]}}
+    image = keys | {"doc": {"S": "{}"}, "version": {"N": "1"}}
+    stream.deliver([{"eventName": "INSERT", "dynamodb": {"Keys": keys, "NewImage": image, "SequenceNumber": "1"}}])
+    assert stream.messages == []
+
+
+def test_a_tenant_whose_stamp_cannot_be_read_still_gets_its_key(stream: TableStream, parked: list[Any]) -> None:
+    keys = {"pk": {"S": "TENANT#acme#TENANT"}, "sk": {"S": "TENANT"}}
+    image = keys | {"doc": {"S": "{}"}, "version": {"N": "1"}, "by": {"S": "{"}}
+    stream.deliver([{"eventName": "INSERT", "dynamodb": {"Keys": keys, "NewImage": image, "SequenceNumber": "1"}}])
+    assert (len(stream.messages), len(parked)) == (1, 1)
+
+
+def test_a_new_tenant_gets_a_key_in_the_plan_of_its_tier(operator: Api, plane: ControlPlane) -> None:
     key = operator.make("/tenants", id="acme", name="Acme", plan="standard")["admin_key"]
     answer = authorize(key)
     assert answer is not None
@@ -82,10 +102,9 @@ def test_a_new_tenant_gets_a_key_in_the_plan_of_its_tier(operator: Api, plane: C
     assert answer is not None
     assert answer["usageIdentifierKey"] == "value-of-key-number-0001"
     assert plane.plan_of("stack:tenant:acme") == "standard"
-    assert queue.messages == []
 
 
-def test_the_worker_succeeds_with_its_event(operator: Api, plane: ControlPlane, queue: Queue) -> None:
+def test_the_worker_succeeds_with_its_event(operator: Api, plane: ControlPlane) -> None:
     operator.make("/tenants", id="globex", name="Globex")
     load("tenants/provision").handler(json.loads((ROOT / "events/tenants/provision.json").read_text()), None)
     assert plane.plan_of("stack:tenant:globex") == "standard"
@@ -141,31 +160,25 @@ def test_a_plan_that_could_not_be_dropped_is_dropped_by_the_next_try(
     assert plane.plan_of("stack:tenant:acme") == "standard"
 
 
-def test_without_room_for_another_plan_the_tiers_plan_must_do(operator: Api, plane: ControlPlane, queue: Queue) -> None:
+def test_without_room_for_another_plan_the_tiers_plan_must_do(operator: Api, plane: ControlPlane) -> None:
     plane.fails["create_usage_plan"] = "LimitExceededException"
     operator.make("/tenants", id="acme", name="Acme", burst=7)
     follow("acme")
     assert plane.plan_of("stack:tenant:acme") == "standard"
-    assert queue.messages == []
 
 
 @pytest.mark.parametrize("operation", ["get_api_keys", "create_api_key", "get_usage_plans", "create_usage_plan_key"])
-def test_one_tenants_trouble_is_parked_and_the_next_one_served(
-    operator: Api, plane: ControlPlane, queue: Queue, monkeypatch: pytest.MonkeyPatch, operation: str
+def test_what_fails_comes_again_and_finds_what_the_first_try_made(
+    operator: Api, plane: ControlPlane, operation: str
 ) -> None:
-    for tenant in ("acme", "globex"):
-        operator.make("/tenants", id=tenant, name=tenant)
+    operator.make("/tenants", id="acme", name="Acme")
     plane.fails[operation] = "TooManyRequestsException"
-    follow("acme")
+    with pytest.raises(ClientError, match="TooManyRequestsException"):
+        follow("acme")
     plane.fails.clear()
-    follow("globex")
-    (message,) = queue.messages
-    assert message["record"]["dynamodb"]["Keys"]["pk"]["S"] == "TENANT#acme#TENANT"
-    assert "TooManyRequestsException" in message["reason"]
-    assert plane.plan_of("stack:tenant:globex") == "standard"
     follow("acme")
-    assert plane.plan_of("stack:tenant:acme") == "standard", "found what the first try made"
-    assert len(plane.keys) == 2
+    assert plane.plan_of("stack:tenant:acme") == "standard"
+    assert len(plane.keys) == 1
 
 
 def test_names_that_begin_alike_are_told_apart(operator: Api, plane: ControlPlane) -> None:
@@ -175,22 +188,10 @@ def test_names_that_begin_alike_are_told_apart(operator: Api, plane: ControlPlan
     assert sorted(key["name"] for key in plane.keys.values()) == ["stack:tenant:acme", "stack:tenant:acme-2"]
 
 
-@pytest.mark.parametrize(
-    "place",
-    [
-        ("TENANT#acme#AGENT_NAME", "TENANT"),
-        ("TENANT#acme#TENANT", "OTHER"),
-        ("TENANT#nobody#TENANT", "TENANT"),
-        ("TENANT#_operator#TENANT", "TENANT"),
-        ("KEY#TENANT", "TENANT"),
-    ],
-)
-def test_what_is_no_tenants_record_is_passed_over(
-    operator: Api, plane: ControlPlane, queue: Queue, place: tuple[str, str]
-) -> None:
-    operator.make("/tenants", id="acme", name="Acme")
-    load("tenants/provision").handler(changed(place), None)
-    assert (plane.asked, queue.messages) == ([], [])
+@pytest.mark.parametrize("tenant", ["nobody", "_operator"])
+def test_a_tenant_without_a_key_of_its_own_is_passed_over(operator: Api, plane: ControlPlane, tenant: str) -> None:
+    follow(tenant)
+    assert plane.asked == []
 
 
 @pytest.mark.parametrize(

@@ -16,11 +16,13 @@ class TableStream:
 
     Attributes:
         records: all changes, in order, before any filter.
+        messages: what the reader sent to queues, with the queue's setting and what keeps it in order.
     """
 
     def __init__(self, items: Items) -> None:
         self._items = items
         self.records: list[Record] = []
+        self.messages: list[tuple[str, Any, dict[str, Any]]] = []
 
     def around(self, write: Callable[[], None]) -> None:
         """Do a write, and keep what it changed."""

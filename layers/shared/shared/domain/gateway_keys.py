@@ -1,39 +1,47 @@
 """Every tenant's own key at the gateway, in the plan of its tier or in one of its own; made when a tenant is.
 
-The table's stream says that a tenant changed; what holds is what its record says by then. So an old message does no
-harm, a repeated one finds everything done, and the change that says so, which comes by the stream too, ends here.
+The table's stream says that a tenant changed, and a queue keeps it until the gateway's control plane, which takes few
+calls, has time. What holds is what the tenant's record says by then. So an old message does no harm, and a repeated
+one finds everything done.
 """
 
 import json
-import re
+from collections.abc import Mapping
 from typing import Any
 
-from shared.clients import dead_letters, gateway
+from shared.clients import gateway, queues
 from shared.clients.gateway import OutOfPlans, Wall
 from shared.domain import limits, tenants
 from shared.domain.tenants import Tenant
 from shared.store import keys
 from shared.store.counters import SECONDS
+from shared.store.stream import Written
 from shared.store.table import Change, TenantStore
-from shared.telemetry import logger
+from shared.telemetry import log_context, logger
 
-_RECORD = re.compile(r"TENANT#([^#]+)#TENANT")
 # The wall stands this far outside the exact limits: it is there for floods, and must not spoil the counts.
 _WIDER = 10
 _LEAST_RATE, _LEAST_BURST = 1.0, 20
 
 
-def follow(record: dict[str, Any]) -> None:
-    """Do what a record of the table's stream asks for. What cannot be done is parked, and the others go on."""
-    named = record["dynamodb"]["Keys"]
-    found = _RECORD.fullmatch(named["pk"]["S"])
-    if found is None or named["sk"]["S"] != keys.TENANT.sort:
+def ask(written: Written) -> None:
+    """Ask for what a change of a tenant's record may want at the gateway; 1 message, none for any other change.
+
+    Messages about one tenant are worked on one after another: two at once could make two keys.
+    """
+    if written.key != keys.TENANT or written.new is None:
         return
-    try:
-        provision(found[1])
-    except Exception as error:  # noqa: BLE001 - one tenant's trouble must not hold up the others
-        logger.exception("a gateway key could not be made", extra={"tenant_id": found[1]})
-        dead_letters.park(record, f"{type(error).__name__}: {error}", "PROVISION_DEAD_LETTERS")
+    if written.old is None or written.old.doc != written.new.doc:
+        message = {"tenant_id": written.tenant_id}
+        once = f"{written.tenant_id}-{written.place}"
+        queues.send("PROVISION_QUEUE", message, group=written.tenant_id, once=once)
+
+
+def answer(message: Mapping[str, Any]) -> None:
+    """Do what a message of the queue asks for. One that fails comes again, and goes to the dead letters in the end."""
+    tenant_id = json.loads(message["body"])["tenant_id"]
+    log_context(tenant_id=tenant_id)
+    provision(tenant_id)
 
 
 def provision(tenant_id: str) -> None:

@@ -1,7 +1,7 @@
 """How runs come into a session, wait in it, and are called: one at a time, in the order in which they came."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +11,11 @@ from shared.domain import run_ends, session_heads
 from shared.domain.plans import Plan, PlannedHistory
 from shared.domain.run_records import Run, read, start_event, stored
 from shared.domain.session_heads import Active, Head
-from shared.errors import ConditionFailed, Conflict, RunError, TableBusy, Unavailable
+from shared.errors import ConditionFailed, Conflict, RunError, TableBusy
 from shared.store import keys, run_log, stream
 from shared.store.ids import is_id
 from shared.store.races import step_aside
+from shared.store.stream import Written
 from shared.store.table import Change, Item, Put, Remove, TenantStore, Write
 
 MAX_WAITING = 20
@@ -112,23 +113,18 @@ def settle(store: TenantStore, head: Head) -> bool:
     return run.ended
 
 
-def call_all(records: Iterable[Mapping[str, Any]]) -> None:
+def call_all(records: Sequence[Mapping[str, Any]]) -> dict[str, list[dict[str, str]]]:
     """Begin the runs that a batch of the table's stream tells were called.
 
-    Raises:
-        Unavailable, TableBusy: for the last that failed, when all were tried; the batch may be given again.
+    Returns:
+        What Lambda is answered: see `shared.store.stream.follow`.
     """
-    failure: Unavailable | TableBusy | None = None
-    for record in records:
-        written = stream.read(record)
-        if written is None or written.new is None or written.key != keys.waiting_run(written.key.sort):
-            continue
-        try:
-            call_up(TenantStore(written.tenant_id), written.key.sort)
-        except (Unavailable, TableBusy) as error:
-            failure = error
-    if failure:
-        raise failure
+    return stream.follow(records, _called, "CALL_UP_DEAD_LETTERS")
+
+
+def _called(written: Written) -> None:
+    if written.new is not None and written.key == keys.waiting_run(written.key.sort):
+        call_up(TenantStore(written.tenant_id), written.key.sort)
 
 
 def call_up(store: TenantStore, run_id: str) -> None:
