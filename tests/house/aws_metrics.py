@@ -1,7 +1,9 @@
-"""The metrics of AWS that alarms and dashboard may name, as AWS documents them; looked up on 2026-11-21.
+"""The metrics that alarms and dashboard may name: AWS's as AWS documents them, looked up on 2026-11-21, and our own.
 
-Of each namespace the page, and of each metric the sets of dimensions under which AWS keeps it.
+Of each namespace the page, and of each metric the sets of dimensions under which it is kept.
 """
+
+from shared import metrics
 
 _API = "docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-metrics-and-dimensions.html"
 _DYNAMODB = "docs.aws.amazon.com/amazondynamodb/latest/developerguide/metrics-dimensions.html"
@@ -51,3 +53,14 @@ METRICS: dict[str, tuple[str, dict[str, frozenset[Dimensions]]]] = {
         ),
     ),
 }
+
+OURS: tuple[str, dict[str, frozenset[Dimensions]]] = (
+    "layers/shared/shared/metrics.py",
+    {
+        metric.name: frozenset(
+            frozenset({metrics.SERVICE, *metric.dimensions, *error})
+            for error in ([], [metrics.ERROR_TYPE])[: 2 if metric.errors else 1]
+        )
+        for metric in metrics.METRICS
+    },
+)

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.house.aws_metrics import METRICS
+from shared import metrics
+from tests.house.aws_metrics import METRICS, OURS
 from tests.house.repository import ROOT, deployed, resources
 
 ALARMS = resources("AWS::CloudWatch::Alarm")
@@ -32,7 +33,7 @@ def _watched(alarm: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]
 @pytest.mark.parametrize("name", ALARMS)
 def test_an_alarm_watches_metrics_that_aws_keeps(name: str) -> None:
     for namespace, metric, dimensions in _watched(ALARMS[name]):
-        page, known = METRICS[namespace]
+        page, known = OURS if namespace == metrics.NAMESPACE else METRICS[namespace]
         assert metric in known, f"{name}: {namespace} has no {metric}, says {page}"
         assert frozenset(dimensions) in known[metric], f"{name}: {metric} is not kept by {sorted(dimensions)}"
 
@@ -46,6 +47,8 @@ def test_a_dimension_is_the_name_of_what_the_template_makes(name: str) -> None:
                 made, *rest = value["Fn::GetAtt"] if "Fn::GetAtt" in value else [value["Ref"], "Ref"]
                 assert rest == [way], f"{name}: {dimension} is had by {way}"
                 assert deployed()["Resources"][made]["Type"] == kind, f"{name}: {made} is no {kind}"
+            elif dimension == metrics.SERVICE:
+                assert value == deployed()["Globals"]["Function"]["Environment"]["Variables"]["POWERTOOLS_SERVICE_NAME"]
             elif dimension == "ApiName":
                 assert value == resources("AWS::Serverless::Api")["Api"]["Name"]
             else:

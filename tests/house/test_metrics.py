@@ -10,7 +10,7 @@ from shared.clients.http_errors import HttpError
 from shared.domain.run_records import Status
 from shared.errors import RunError
 from tests import metrics_table
-from tests.house.repository import FUNCTIONS, ROOT, resources, shown, syntax
+from tests.house.repository import FUNCTIONS, ROOT, functions, shown, syntax
 
 SHIPPED = sorted((ROOT / "layers" / "shared" / "shared").rglob("*.py"))
 _BY_CONSTANT = {
@@ -110,9 +110,9 @@ def test_the_series_of_a_stack_stay_few() -> None:
 
 
 def test_every_parked_record_names_its_queue() -> None:
-    letters = {name for name in resources("AWS::SQS::Queue") if name.endswith("DeadLetters")}
-    queues = {"".join(word.capitalize() for word in q.split("_")) for q in metrics.RECORDS_PARKED.dimensions["queue"]}
-    assert letters <= {f"{queue}DeadLetters" for queue in queues}
+    settings = {name for f in functions() for name in f.properties.get("Environment", {}).get("Variables", {})}
+    parking = {name.removesuffix("_DEAD_LETTERS").lower() for name in settings if name.endswith("_DEAD_LETTERS")}
+    assert parking == {*metrics.RECORDS_PARKED.dimensions["queue"]}
 
 
 def test_the_document_is_made_from_the_table() -> None:

@@ -270,7 +270,7 @@ def test_a_busy_table_is_counted_each_time(store: TenantStore, monkeypatch: pyte
     assert line["reason"] == "ThrottlingException"
 
 
-@pytest.mark.parametrize("queue", ["AUDIT_DEAD_LETTERS", "PROVISION_DEAD_LETTERS"])
+@pytest.mark.parametrize("queue", ["AUDIT_DEAD_LETTERS", "CALL_UP_DEAD_LETTERS"])
 def test_a_parked_record_is_counted(
     monkeypatch: pytest.MonkeyPatch, setting: Callable[[str, str | None], None], said: Lines, queue: str
 ) -> None:
@@ -281,7 +281,7 @@ def test_a_parked_record_is_counted(
     monkeypatch.setattr(aws, "sqs", Queue)
     dead_letters.park({"dynamodb": {}}, "poison", queue)
     (line,) = emitted(said(), metrics.RECORDS_PARKED)
-    assert line["queue"] == queue.partition("_")[0].lower()
+    assert f"{line['queue'].upper()}_DEAD_LETTERS" == queue
 
 
 def test_an_audit_record_that_the_table_does_not_take_is_counted(

@@ -131,7 +131,7 @@ RECORDS_PARKED = Metric(
     "records.parked",
     "Count",
     "A record of the table's stream was sent to the dead letters by the function that could not work on it.",
-    {"queue": ("audit", "call_up", "provision")},
+    {"queue": ("audit", "call_up")},
 )
 TABLE_BUSY = Metric(
     "table.busy",
