@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from local import stack, template
+from local import roles, stack, template
 from local.emulator import REGION
 from local.errors import LocalError
 from local.settings import PARAMETERS
@@ -24,9 +25,15 @@ _POLL_SECONDS = 0.02
 _WAIT_SECONDS = 120.0
 
 
+@cache
+def _session() -> boto3.Session:
+    # The default session is for the functions, whose calls are checked.
+    return boto3.Session()
+
+
 def client(service: str, url: str) -> Any:
     """A boto3 client of the emulator."""
-    return boto3.client(
+    return _session().client(
         service,  # type: ignore[call-overload]
         endpoint_url=url,
         region_name=REGION,
@@ -56,7 +63,7 @@ def deploy(path: Path, url: str, settings: Mapping[str, str]) -> stack.Stack:
     _switch_on_expiry(url, processed, resources)
     return stack.Stack(
         name=STACK_NAME,
-        functions=_functions(url, code, resources),
+        functions=_functions(url, code, processed, resources),
         machines={
             logical_id: resources[logical_id]
             for logical_id, resource in processed["Resources"].items()
@@ -154,10 +161,12 @@ def _switch_on_expiry(url: str, processed: Mapping[str, Any], resources: Mapping
 
 
 def _functions(
-    url: str, code: Mapping[str, tuple[Path, str]], resources: Mapping[str, str]
+    url: str, code: Mapping[str, tuple[Path, str]], processed: Mapping[str, Any], resources: Mapping[str, str]
 ) -> dict[str, stack.Function]:
     pages = client("lambda", url).get_paginator("list_functions").paginate()
     deployed = {found["FunctionName"]: found for page in pages for found in page["Functions"]}
+    named = {logical_id: deployed[resources[logical_id]]["Role"].rpartition("/")[2] for logical_id in code}
+    allowed = roles.read(client("iam", url), processed, resources, named)
     functions = {}
     for logical_id, (source, handler) in code.items():
         found = deployed[resources[logical_id]]
@@ -168,5 +177,6 @@ def _functions(
             handler=handler,
             timeout=found["Timeout"],
             environment=found.get("Environment", {}).get("Variables", {}),
+            role=allowed[logical_id],
         )
     return functions

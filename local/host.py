@@ -18,6 +18,7 @@ from types import ModuleType
 from typing import Any
 
 from local.emulator import ACCOUNT, REGION
+from local.permissions import at_work
 from local.stack import Function
 
 PAYLOAD_LIMIT = 6 * 1024 * 1024
@@ -140,6 +141,7 @@ class Environment:
         self._inbox.put(None)
 
     def _work(self) -> None:
+        at_work.set(self._function.logical_id)
         try:
             handler = self._load()
         except BaseException as error:  # noqa: BLE001 - whatever a module raises is the function's answer

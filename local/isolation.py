@@ -3,8 +3,12 @@
 import os
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from contextvars import copy_context
+from functools import cache, partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -12,6 +16,7 @@ from aws_lambda_powertools.event_handler import api_gateway
 
 from local.emulator import REGION
 from local.errors import LocalError
+from local.permissions import at_work
 from local.stack import Function
 
 _RESOLVER = api_gateway.ApiGatewayResolver
@@ -27,6 +32,8 @@ def isolated(layer: Path, log: Path) -> Iterator[None]:
         undo.enter_context(_own_import_path(layer))
         undo.enter_context(_output_to(log))
         undo.enter_context(_events_per_thread())
+        undo.enter_context(_threads_belong_to_functions())
+        _memories_per_function()
         yield
 
 
@@ -155,3 +162,58 @@ def _events_per_thread() -> Iterator[None]:
                 delattr(_RESOLVER, name)
             else:
                 setattr(_RESOLVER, name, value)
+
+
+@contextmanager
+def _threads_belong_to_functions() -> Iterator[None]:
+    """A thread that a function starts, or work that it gives to other threads, asks AWS in the function's name."""
+    start, submit = threading.Thread.start, ThreadPoolExecutor.submit
+
+    def start_in_context(self: Any) -> None:
+        if at_work.get():
+            self.run = partial(copy_context().run, self.run)
+        start(self)
+
+    def submit_in_context(self: Any, work: Callable[..., Any], /, *args: Any, **options: Any) -> Any:
+        return submit(self, copy_context().run, work, *args, **options)
+
+    changes: list[tuple[Any, str, Any]] = [
+        (threading.Thread, "start", start_in_context),
+        (ThreadPoolExecutor, "submit", submit_in_context),
+    ]
+    for owner, name, value in changes:
+        setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        threading.Thread.start, ThreadPoolExecutor.submit = start, submit  # type: ignore[method-assign]
+
+
+def _memories_per_function() -> None:
+    """What one function has read, another reads for itself, as in processes of their own: else it would seem to
+    need no permission. These modules were imported for this runtime only and go away with it."""
+    kept: Any = import_module(f"{_OUR_PACKAGE}.memory").Memory
+    for name in ("get", "keep", "drop"):
+        setattr(kept, name, _under_the_function(getattr(kept, name)))
+    secrets = import_module(f"{_OUR_PACKAGE}.clients.secrets")
+    for name, value in vars(secrets).copy().items():
+        if hasattr(value, "cache_clear"):
+            setattr(secrets, name, _cached_per_function(value.__wrapped__))
+
+
+def _under_the_function(method: Callable[..., Any]) -> Callable[..., Any]:
+    def called(self: Any, key: str, *args: Any, **options: Any) -> Any:
+        return method(self, f"{at_work.get()} {key}", *args, **options)
+
+    return called
+
+
+def _cached_per_function(plain: Callable[..., Any]) -> Callable[..., Any]:
+    @cache
+    def kept(_function: str, *args: Any) -> Any:
+        return plain(*args)
+
+    def called(*args: Any) -> Any:
+        return kept(at_work.get(), *args)
+
+    return called

@@ -36,6 +36,7 @@ class Runtime:
         template: Path = ROOT / "template.yaml",
         snapshot_seconds: float = 5.0,
         report: Callable[[str, float], None] = lambda step, seconds: None,
+        record_permissions: Path | None = None,
     ) -> None:
         self._settings = dict(settings or {})
         host = self._settings.get("HOST") or LOOPBACK
@@ -47,6 +48,7 @@ class Runtime:
         self.data_dir = data_dir.resolve()
         self._port, self._template = port, template
         self._snapshot_seconds, self._report = snapshot_seconds, report
+        self._record_permissions = record_permissions
         self._undo = ExitStack()
         self._emulator: Emulator
         self._services: Services
@@ -82,6 +84,11 @@ class Runtime:
         if not self.emulator_pid:
             raise self._emulator.why_dead()
 
+    @property
+    def refused(self) -> list[str]:
+        """What functions asked of AWS without a permission, as AWS would word the refusals."""
+        return list(self._services.guard.refused)
+
     def invoke(self, logical_id: str, event: Any) -> Any:
         """Invoke a function by its name in the template."""
         return self._services.invoke(logical_id, event)
@@ -109,7 +116,7 @@ class Runtime:
 
             self._emulator.wait_until_ready()
             folder.emulator_port = emulator_port
-        services = Services(folder, self.emulator_url, values)
+        services = Services(folder, self.emulator_url, values, self._record_permissions)
         with self._step("template"):
             self.stack = services.deploy(self._template)
         with self._step("functions"):

@@ -14,6 +14,7 @@ from local import deploy, interrupted, isolation, seed, standins, usage_plans
 from local.data_folder import DataFolder
 from local.gateway import Gateway
 from local.host import Host
+from local.permissions import Guard
 from local.servers import LoopThread
 from local.settings import DEMO_TENANT, OPERATORS_SCOPES, PARAMETERS, boot_key
 from local.stack import Stack
@@ -33,12 +34,16 @@ class FunctionError(Exception):
 class Services:
     """The in-process half of a runtime, started step by step and stopped at once."""
 
-    def __init__(self, folder: DataFolder, emulator_url: str, settings: Mapping[str, str]) -> None:
+    def __init__(
+        self, folder: DataFolder, emulator_url: str, settings: Mapping[str, str], record: Path | None = None
+    ) -> None:
         self._folder, self._emulator_url, self._settings = folder, emulator_url, settings
         # Boot keys that no other process ever sees; they make the first tenants and the first real key.
         self._operator_key = secrets.token_urlsafe(32)
         self._internal_key = secrets.token_urlsafe(32)
         self._undo = ExitStack()
+        self._record = record
+        self.guard: Guard
         self._stack: Stack
         self._loop: LoopThread
         self._host: Host
@@ -62,6 +67,8 @@ class Services:
         variables["AUTH_API_KEYS"] = json.dumps(boot_keys)
         self._undo.enter_context(isolation.environment(variables))
         self._undo.enter_context(isolation.isolated(LAYER, self._folder.fresh_log("functions.log")))
+        self.guard = Guard({name: function.role for name, function in self._stack.functions.items()}, self._record)
+        self._undo.enter_context(self.guard.watching())
         self._loop = LoopThread()
         self._undo.callback(self._loop.close)
         functions = self._stack.functions

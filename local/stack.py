@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from local.errors import LocalError
+from local.permissions import Role
 
 # How a definition names the methods of a path; the last is for all that are not named.
 _METHODS = {name: name.upper() for name in ("get", "put", "post", "delete", "options", "head", "patch")} | {
@@ -25,6 +26,7 @@ class Function:
     handler: str
     timeout: int
     environment: Mapping[str, str]
+    role: Role
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,13 @@ import json
 import sys
 import traceback
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, urlencode
 
 from local.host import load
+from local.permissions import at_work
 from local.stack import Function
 
 Message = MutableMapping[str, Any]
@@ -97,8 +99,10 @@ class WebHost:
             if self._closed:
                 raise WebFunctionError("the host is stopping")
             application = pool.idle.pop() if pool.idle else await _environment(pool.function)
-            work = application(scope, receive_all, send)
-            task = asyncio.ensure_future(asyncio.wait_for(work, pool.function.timeout))
+            context = copy_context()
+            context.run(at_work.set, logical_id)
+            work = asyncio.wait_for(application(scope, receive_all, send), pool.function.timeout)
+            task = asyncio.create_task(work, context=context)
             self._open.add(task)
             try:
                 await asyncio.wait({task})

@@ -1,6 +1,7 @@
 """The platform under test: the real template on the local runtime, in this process."""
 
 import json
+import shutil
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,8 +14,16 @@ from local.runtime import Runtime
 from shared.domain.scopes import PLATFORM
 from tests.integration.console import Console
 from tests.integration.neighbours import Neighbours
+from tests.permission_proof import RECORDS
 
 _NEEDED_PORTS = 3
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """What the last tests recorded proves nothing about these."""
+    # A worker of pytest-xdist has such an input; the records are of all workers together.
+    if not hasattr(config, "workerinput"):
+        shutil.rmtree(RECORDS, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
@@ -68,10 +77,11 @@ def platform(
             }
         ),
     }
-    with Runtime(data_dir, free_port(), settings) as runtime:
+    with Runtime(data_dir, free_port(), settings, record_permissions=RECORDS) as runtime:
         for tenant in ("tenant_mine", "tenant_theirs"):
             new_tenant(runtime, tenant)
         yield runtime
+        assert not runtime.refused, "permissions that template.yaml does not give"
 
 
 def new_tenant(platform: Runtime, tenant_id: str, **fields: Any) -> str:

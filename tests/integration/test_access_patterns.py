@@ -6,10 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import boto3
 import httpx
 import pytest
 
+from local.deploy import client as aws_client
 from local.runtime import Runtime
 from tests.integration.counting import Tally, counted
 from tests.integration.neighbours import Neighbours, says
@@ -17,11 +17,6 @@ from tests.unit.support import petstore
 
 DOC = Path(__file__).parents[2] / "docs/access-patterns.md"
 MODEL = "/v1/chat/completions"
-EMULATOR: dict[str, Any] = {
-    "region_name": "us-east-1",
-    "aws_access_key_id": "test",
-    "aws_secret_access_key": "test",
-}
 # What is found by another thing's key: by its name, or through a list of pointers.
 TWO_READS = {
     "GET /agents/{name}",
@@ -195,7 +190,7 @@ def test_a_one_tool_run_costs_at_most_14_requests_and_16_write_units(measured: d
 
 
 def test_a_one_tool_run_takes_six_state_transitions_and_three_worker_calls(platform: Runtime) -> None:
-    machines = boto3.client("stepfunctions", endpoint_url=platform.emulator_url, **EMULATOR)
+    machines = aws_client("stepfunctions", platform.emulator_url)
     with httpx.Client(base_url=platform.url, headers={"X-API-Key": "theirs"}, timeout=30) as client:
         tool = client.post("/tools", json={"name": "steps_echo", "endpoint": f"{platform.tools_url}/echo"}).json()
         agent = client.post("/agents", json={"name": "steps", "tool_ids": [tool["id"]]}).json()

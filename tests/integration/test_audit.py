@@ -17,6 +17,7 @@ import pytest
 from local.deploy import client as aws_client
 from local.runtime import Runtime
 from tests.integration.conftest import new_tenant
+from tests.permission_proof import RECORDS
 
 pytestmark = pytest.mark.covers("GET /audit")
 _PATIENCE_SECONDS = 30
@@ -134,7 +135,7 @@ def test_a_record_that_cannot_be_read_is_put_aside_and_the_next_one_recorded(
 def test_the_stream_goes_on_after_a_restart(tmp_path: Path, free_port: Callable[[], int]) -> None:
     port = free_port()
     for count in (1, 2, 3):
-        with Runtime(tmp_path, port) as runtime:
+        with Runtime(tmp_path, port, record_permissions=RECORDS) as runtime:
             key = {"X-API-Key": runtime.admin_key}
             with httpx.Client(base_url=runtime.url, headers=key, timeout=35) as client:
                 assert client.post("/agents", json={"name": f"start {count}"}).status_code == 201

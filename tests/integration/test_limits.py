@@ -5,21 +5,16 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import boto3
 import httpx
 import pytest
 
+from local.deploy import client as aws_client
 from local.runtime import Runtime
 from tests.integration.conftest import new_tenant
 
 pytestmark = pytest.mark.covers("POST /tenants", "GET /agents", "POST /runs")
 
 AT_ONCE = 64
-EMULATOR: dict[str, Any] = {
-    "region_name": "us-east-1",
-    "aws_access_key_id": "test",
-    "aws_secret_access_key": "test",
-}
 _SECONDS = {"minute": 60, "hour": 3_600, "day": 86_400}
 
 
@@ -138,7 +133,7 @@ def test_the_gateway_counts_each_tenant_by_a_key_of_its_own(platform: Runtime) -
 
 def wait_for_gateway_key(platform: Runtime, tenant: str) -> None:
     """Until the table's stream has brought the tenant its key."""
-    gateway: Any = boto3.client("apigateway", endpoint_url=platform.emulator_url, **EMULATOR)
+    gateway: Any = aws_client("apigateway", platform.emulator_url)
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
         keys = [key["id"] for key in gateway.get_api_keys(limit=500)["items"] if key["name"].endswith(f":{tenant}")]

@@ -178,6 +178,18 @@ def test_concurrent_requests_never_see_each_others_event(http: httpx.Client) -> 
 # Functions and state machines
 
 
+def test_a_function_may_do_only_what_its_policies_grant(stub: Runtime, http: httpx.Client) -> None:
+    refused = http.delete("/items/1").json()["refused"]
+    role, table = stub.stack.functions["Items"].role.name, stub.stack.resources["Table"]
+    assert refused == {
+        "Code": "AccessDeniedException",
+        "Message": f"User: arn:aws:sts::000000000000:assumed-role/{role}/Items is not authorized to perform: "
+        f"dynamodb:DeleteItem on resource: arn:aws:dynamodb:us-east-1:000000000000:table/{table} "
+        "because no identity-based policy allows the dynamodb:DeleteItem action",
+    }
+    assert refused["Message"] in stub.refused
+
+
 def test_a_function_can_be_invoked_directly(stub: Runtime) -> None:
     assert stub.invoke("Open", {"a": "ö"})["body"] == json.dumps({"a": "ö"})
     with pytest.raises(FunctionError, match="Hopeless"):

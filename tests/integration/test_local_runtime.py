@@ -21,6 +21,7 @@ from local.emulator_child import oldest_finished, put_in_place
 from local.errors import LocalError
 from local.interrupted import next_name
 from local.isolation import function_variables
+from local.permissions import Role
 from local.runtime import Runtime
 from local.settings import boot_keys, completed, from_environment, port_of
 from local.stack import Function
@@ -69,7 +70,7 @@ def test_an_interrupted_execution_goes_on_after_a_restart(tmp_path: Path, free_p
                 threading.Thread(target=_ignoring_errors(stepfunctions.start_sync_execution), kwargs=start).start()
         time.sleep(0.5)
     changed = shutil.copytree(STUB, tmp_path / "changed") / "template.yaml"
-    changed.write_text(changed.read_text().replace("Handler: raw.step, Timeout: 4", "Handler: raw.step, Timeout: 5"))
+    changed.write_text(changed.read_text().replace("Timeout: 4", "Timeout: 5"))
     for next_template, next_port in ((template, port), (changed, free_port())):
         with Runtime(tmp_path, next_port, template=next_template) as runtime:
             assert runtime.stack.resources["Table"] == table, "a restart keeps the table"
@@ -137,7 +138,7 @@ def test_the_names_of_restarted_executions_count_up() -> None:
 
 def test_functions_must_agree_on_their_environment(tmp_path: Path) -> None:
     def function(name: str, **environment: str) -> Function:
-        return Function(name, name, tmp_path, "x.handler", timeout=3, environment=environment)
+        return Function(name, name, tmp_path, "x.handler", timeout=3, environment=environment, role=Role(name, ()))
 
     functions = {"One": function("One", A="1", B="2"), "Two": function("Two", A="1", C="3")}
     variables = function_variables(functions, "http://emulator")

@@ -9,11 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-import boto3
 import httpx
 import jwt
 import pytest
 
+from local.deploy import client as aws_client
 from local.runtime import Runtime
 from tests.integration.neighbours import Neighbours, asks, says
 from tests.unit.support import petstore
@@ -194,8 +194,7 @@ def test_a_service_checks_who_calls(tools: Tools, platform: Runtime) -> None:
 
 
 def _jwt_secret(platform: Runtime) -> str:
-    access: dict[str, Any] = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_name": "us-east-1"}
-    manager = boto3.client("secretsmanager", endpoint_url=platform.emulator_url, **access)
+    manager = aws_client("secretsmanager", platform.emulator_url)
     (name,) = [found["Name"] for found in manager.list_secrets()["SecretList"] if "JwtSecret" in found["Name"]]
     return str(manager.get_secret_value(SecretId=name)["SecretString"])
 

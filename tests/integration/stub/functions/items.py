@@ -5,6 +5,7 @@ from typing import Any
 
 import boto3
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver
+from botocore.exceptions import ClientError
 
 app = APIGatewayRestResolver()
 dynamodb = boto3.client("dynamodb")
@@ -19,6 +20,15 @@ def special() -> dict[str, Any]:
 def get_item(item_id: str) -> dict[str, Any]:
     found = dynamodb.get_item(TableName=os.environ["TABLE_NAME"], Key={"pk": {"S": item_id}})
     return {"found": "Item" in found, "caller": app.current_event.raw_event["requestContext"]["authorizer"]}
+
+
+@app.delete("/items/<item_id>")
+def delete_item(item_id: str) -> dict[str, Any]:
+    try:
+        dynamodb.delete_item(TableName=os.environ["TABLE_NAME"], Key={"pk": {"S": item_id}})
+    except ClientError as error:
+        return {"refused": error.response["Error"]}
+    return {"id": item_id}
 
 
 @app.put("/items/<item_id>")
