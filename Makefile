@@ -6,7 +6,7 @@ export PYTHONPATH := layers/shared
 export SAM_CLI_TELEMETRY := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-deploy check fix openapi layer-requirements build bench load contract coverage-table clean
+.PHONY: help setup run test test-deploy check fix openapi layer-requirements build bench load contract coverage-table permission-table clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,7 @@ check: $(READY) ## Format, lint, types, import laws, template, drift of generate
 	@$(BIN)/cfn-lint template.yaml
 	@$(BIN)/python -m local.openapi --check
 	@$(BIN)/python -m tests.coverage_table --check
+	@$(BIN)/python -m tests.permission_table --check
 	@$(BIN)/uv export --frozen --quiet --no-dev --no-hashes --no-header --no-annotate | cmp - layers/shared/requirements.txt \
 		|| { echo "layers/shared/requirements.txt drifts from uv.lock: run 'make layer-requirements'."; exit 1; }
 
@@ -63,6 +64,9 @@ load: $(READY) ## Load test: 20 clients for 30 s (CLIENTS, SECONDS; URL and KEY 
 
 contract: $(READY) ## Fuzz all operations with at least 50,000 generated requests (CASES)
 	@CONTRACT_CASES=$(or $(CASES),50000) $(BIN)/pytest tests/integration/test_contract.py
+
+permission-table: $(READY) ## Generate docs/permissions.md from the template
+	@$(BIN)/python -m tests.permission_table
 
 coverage-table: $(READY) ## Generate docs/coverage.md from the marks of the tests
 	@$(BIN)/python -m tests.coverage_table

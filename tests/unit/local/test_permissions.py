@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import botocore.session
 import pytest
 from botocore.exceptions import ClientError
 
@@ -23,7 +24,7 @@ def asked(service: str, operation: str, **params: Any) -> list[Need]:
 
 @cache
 def model(service: str, operation: str) -> Any:
-    return boto3.Session(region_name="us-east-1").client(service).meta.service_model.operation_model(operation)
+    return botocore.session.get_session().get_service_model(service).operation_model(operation)
 
 
 @pytest.mark.parametrize(
