@@ -146,7 +146,10 @@ def _argument(model: Any, place: str) -> str:
 def _resource(service: str, params: Mapping[str, Any]) -> str:
     match service:
         case "states":
-            return str(params.get("stateMachineArn") or params.get("executionArn") or "*")
+            # A version or an alias is checked on its machine (Step Functions Developer Guide, "Authorization for
+            # versions and aliases").
+            machine = ":".join(params.get("stateMachineArn", "").split(":")[:7])
+            return str(machine or params.get("executionArn", "*"))
         case "secretsmanager":
             # The emulator's Ref of a secret is its name, so that is what its roles name as well.
             return str(params.get("SecretId", "*"))

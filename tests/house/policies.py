@@ -53,7 +53,8 @@ def spelled(value: Any) -> str:
         case {"Fn::GetAtt": [str(name), str(attribute)]}:
             return f"${{{name}.{attribute}}}"
         case {"Fn::Sub": str(text)}:
-            return re.sub(r"\$\{(\w+)\.Name\}", lambda found: _machine_name(found[1]), text)
+            text = re.sub(r"\$\{(\w+)\.Name\}", lambda found: _machine_name(found[1]), text)
+            return re.sub(r"\$\{(\w+)\.Arn\}", lambda found: spelled({"Fn::GetAtt": [found[1], "Arn"]}), text)
     raise ValueError(f"teach tests/house/policies.py to read {value}")
 
 

@@ -179,7 +179,7 @@ def test_concurrent_requests_never_see_each_others_event(http: httpx.Client) -> 
 
 
 def test_a_function_may_do_only_what_its_policies_grant(stub: Runtime, http: httpx.Client) -> None:
-    refused = http.delete("/items/1").json()["refused"]
+    refused = http.patch("/items/1").json()["refused"]
     role, table = stub.stack.functions["Items"].role.name, stub.stack.resources["Table"]
     assert refused == {
         "Code": "AccessDeniedException",

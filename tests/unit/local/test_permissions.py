@@ -97,7 +97,12 @@ def test_a_batch_asks_by_its_own_name_for_each_table() -> None:
         ),
         ("dynamodb", "ListTables", {}, Need("dynamodb:ListTables", "*")),
         ("stepfunctions", "StartExecution", {"stateMachineArn": "m"}, Need("states:StartExecution", "m")),
-        ("stepfunctions", "StartSyncExecution", {"stateMachineArn": "m"}, Need("states:StartSyncExecution", "m")),
+        (
+            "stepfunctions",
+            "StartSyncExecution",
+            {"stateMachineArn": "arn:aws:states:us-east-1:000000000000:stateMachine:runs:live"},
+            Need("states:StartSyncExecution", "arn:aws:states:us-east-1:000000000000:stateMachine:runs"),
+        ),
         ("stepfunctions", "StopExecution", {"executionArn": "e"}, Need("states:StopExecution", "e")),
         ("secretsmanager", "GetSecretValue", {"SecretId": "s"}, Need("secretsmanager:GetSecretValue", "s")),
         (

@@ -22,7 +22,7 @@ def get_item(item_id: str) -> dict[str, Any]:
     return {"found": "Item" in found, "caller": app.current_event.raw_event["requestContext"]["authorizer"]}
 
 
-@app.delete("/items/<item_id>")
+@app.patch("/items/<item_id>")
 def delete_item(item_id: str) -> dict[str, Any]:
     try:
         dynamodb.delete_item(TableName=os.environ["TABLE_NAME"], Key={"pk": {"S": item_id}})
