@@ -70,10 +70,10 @@ def load(path: Path) -> dict[str, Any]:
 
 
 def _included(node: Any, folder: Path) -> Any:
-    """The node with each ``AWS::Include`` of a local JSON file replaced by what the file holds."""
+    """The node with each ``AWS::Include`` of a local file, in JSON or in YAML, replaced by what the file holds."""
     match node:
         case {"Fn::Transform": {"Name": "AWS::Include", "Parameters": {"Location": str(location)}}}:
-            return _read_json("Fn::Transform", folder / location)
+            return _read("Fn::Transform", folder / location)
         case dict():
             return {key: _included(value, folder) for key, value in node.items()}
         case list():
@@ -128,7 +128,7 @@ def for_emulator(template: Mapping[str, Any], folder: Path) -> dict[str, Any]:
             # Any python runtime would start worker processes for some event sources, past the host.
             properties |= {"InlineCode": "#", "Runtime": "provided.al2023"}
         elif resource.get("Type") == "AWS::Serverless::StateMachine" and "DefinitionUri" in properties:
-            properties["Definition"] = _read_json(logical_id, folder / properties.pop("DefinitionUri"))
+            properties["Definition"] = _read(logical_id, folder / properties.pop("DefinitionUri"))
         elif resource.get("Type") == "AWS::CloudWatch::Alarm":
             without_math(properties)
     return edited
@@ -141,13 +141,15 @@ def without_math(alarm: dict[str, Any]) -> None:
         alarm |= measured[0]["Metric"] | {"Period": measured[0]["Period"], "Statistic": "Sum"}
 
 
-def _read_json(needed_by: str, path: Path) -> Any:
+def _read(needed_by: str, path: Path) -> Any:
+    """What a file holds: JSON, or YAML if that is its name, without short forms: CloudFormation knows none in there."""
     try:
-        return json.loads(path.read_text())
+        text = path.read_text()
+        return yaml.safe_load(text) if path.suffix == ".yaml" else json.loads(text)
     except OSError as error:
         raise LocalError(f"{needed_by}: {path} cannot be read: {error.strerror}") from error
-    except ValueError as error:
-        raise LocalError(f"{needed_by}: {path} is not valid JSON: {error}") from error
+    except (ValueError, yaml.YAMLError) as error:
+        raise LocalError(f"{needed_by}: {path} is not valid {path.suffix[1:].upper()}: {error}") from error
 
 
 def code_of(template: Mapping[str, Any], folder: Path) -> dict[str, tuple[Path, str]]:
