@@ -119,7 +119,7 @@ def _apply(cloudformation: Any, template_url: str, parameters: Mapping[str, str]
     _until(lambda: described()["ExecutionStatus"] not in ("AVAILABLE", "EXECUTE_IN_PROGRESS"), "the deployment")
     _until(lambda: not (_status(cloudformation) or "").endswith("IN_PROGRESS"), "the deployment")
     if _status(cloudformation) not in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
-        raise LocalError(f"CloudFormation could not deploy the template: {_first_failure(cloudformation)}")
+        raise LocalError(f"CloudFormation could not deploy the template: {first_failure(cloudformation)}")
 
 
 def _status(cloudformation: Any) -> str | None:
@@ -131,7 +131,7 @@ def _status(cloudformation: Any) -> str | None:
         raise
 
 
-def _first_failure(cloudformation: Any) -> str:
+def first_failure(cloudformation: Any) -> str:
     """The failure that caused the others; events come newest first."""
     reason = "no reason given"
     for event in cloudformation.describe_stack_events(StackName=STACK_NAME)["StackEvents"]:

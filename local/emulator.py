@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from http.client import HTTPConnection
 from pathlib import Path
 
@@ -21,12 +22,21 @@ _STOP_SECONDS = 60.0
 
 
 class Emulator:
-    """One child process that plays AWS on a port of the loopback interface."""
+    """One child process that plays AWS on a port of the loopback interface: ``module``, told ``more`` variables."""
 
-    def __init__(self, data_dir: Path, log: Path, port: int, standins_port: int, snapshot_seconds: float) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        log: Path,
+        port: int,
+        standins_port: int,
+        snapshot_seconds: float,
+        module: str = "local.emulator_child",
+        more: Mapping[str, str] | None = None,
+    ) -> None:
         self.url = f"http://127.0.0.1:{port}"
         self.token = secrets.token_urlsafe(24)
-        self._port, self._log = port, log
+        self._port, self._log, self._module = port, log, module
         self._environment = {
             "PATH": os.environ.get("PATH", os.defpath),
             "BIND_HOST": "127.0.0.1",
@@ -46,20 +56,21 @@ class Emulator:
             "LOCAL_INVOKE_URL": f"http://127.0.0.1:{standins_port}/_invoke",
             "LOCAL_PARENT_PID": str(os.getpid()),
             "LOCAL_SNAPSHOT_SECONDS": str(snapshot_seconds),
+            **(more or {}),
         }
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self, inherited: int) -> None:
-        """Start the process. It keeps the file ``inherited`` (the data folder's lock) open while it lives."""
+    def start(self, *inherited: int) -> None:
+        """Start the process. It keeps the files ``inherited`` (the data folder's lock) open while it lives."""
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "local.emulator_child"],
+                [sys.executable, "-m", self._module],
                 cwd=_ROOT,
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                pass_fds=(inherited,),
+                pass_fds=inherited,
                 # Ctrl-C reaches the whole process group; the host decides when the emulator stops.
                 process_group=0,
                 umask=0o077,

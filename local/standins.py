@@ -31,14 +31,16 @@ def application(host: Host, token: str) -> Starlette:
         headers = {"X-Amz-Function-Error": answer.error} if answer.error else None
         return Response(answer.payload, media_type="application/json", headers=headers)
 
-    return Starlette(
-        routes=[
-            Route("/_invoke", invoke, methods=["POST"]),
-            Route("/echo", _echo, methods=["GET", "POST"]),
-            Route("/v1/chat/completions", _chat, methods=["POST"]),
-            Route("/v1/models", _models),
-        ]
-    )
+    return Starlette(routes=[Route("/_invoke", invoke, methods=["POST"]), *outside()])
+
+
+def outside() -> list[Route]:
+    """The echo tool and the offline model alone."""
+    return [
+        Route("/echo", _echo, methods=["GET", "POST"]),
+        Route("/v1/chat/completions", _chat, methods=["POST"]),
+        Route("/v1/models", _models),
+    ]
 
 
 def _wants_again(event: bytes, payload: bytes) -> bool:

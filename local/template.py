@@ -112,13 +112,25 @@ def _named_bare(node: Any, kinds: Mapping[str, Any]) -> Any:
     return node
 
 
+def without_the_unknown(template: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy without what makes the emulator refuse a change set."""
+    edited = unversioned(template)
+    resources = edited["Resources"]
+    for logical_id in [key for key, value in resources.items() if value.get("Type") in _UNKNOWN_TO_EMULATOR]:
+        del resources[logical_id]
+    for resource in resources.values():
+        if resource.get("Type") == "AWS::CloudWatch::Alarm":
+            _without_math(resource["Properties"])
+    return edited
+
+
 def for_emulator(template: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """A copy without code and layers (the host runs the handlers) and with the state machines inlined."""
-    edited = unversioned(template)
+    edited = without_the_unknown(template)
     for name in (*_FUNCTION_CODE, "Runtime"):
         edited.get("Globals", {}).get("Function", {}).pop(name, None)
     resources: dict[str, Any] = edited["Resources"]
-    for logical_id in [key for key, value in resources.items() if value.get("Type") in _LAYERS | _UNKNOWN_TO_EMULATOR]:
+    for logical_id in [key for key, value in resources.items() if value.get("Type") in _LAYERS]:
         del resources[logical_id]
     for logical_id, resource in resources.items():
         properties = resource.get("Properties", {})
@@ -129,12 +141,10 @@ def for_emulator(template: Mapping[str, Any], folder: Path) -> dict[str, Any]:
             properties |= {"InlineCode": "#", "Runtime": "provided.al2023"}
         elif resource.get("Type") == "AWS::Serverless::StateMachine" and "DefinitionUri" in properties:
             properties["Definition"] = _read(logical_id, folder / properties.pop("DefinitionUri"))
-        elif resource.get("Type") == "AWS::CloudWatch::Alarm":
-            without_math(properties)
     return edited
 
 
-def without_math(alarm: dict[str, Any]) -> None:
+def _without_math(alarm: dict[str, Any]) -> None:
     """Let an alarm watch the first of its metrics alone: the emulator knows no metric math, and refuses such alarms."""
     measured = [entry["MetricStat"] for entry in alarm.pop("Metrics", ()) if "MetricStat" in entry]
     if measured:

@@ -1,29 +1,67 @@
 """The built packages, and the stack that is deployed from them, shared by all tests of a session."""
 
+import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from starlette.applications import Starlette
 
-from tests.deploy import building
+from local import ports, standins
+from local.servers import LoopThread
+from tests.deploy import building, deployment, worlds
+from tests.deploy.deployment import Deployed
+from tests.deploy.worlds import World
+
+Say = Callable[[str], None]
 
 
 @pytest.fixture(scope="session")
-def say(request: pytest.FixtureRequest) -> Callable[[str], None]:
+def say(request: pytest.FixtureRequest) -> Say:
     """Shows a line of progress at once, past pytest's capture."""
-    reporter = request.config.pluginmanager.get_plugin("terminalreporter")
+    capture: Any = request.config.pluginmanager.get_plugin("capturemanager")
     begun = time.monotonic()
 
     def write(text: str) -> None:
-        if reporter is not None:
-            reporter.ensure_newline()
-            reporter.write_line(f"[{time.monotonic() - begun:5.1f} s] {text}")
+        with capture.global_and_fixture_disabled():
+            print(f"\n[{time.monotonic() - begun:5.1f} s] {text}", end="", flush=True)
 
     return write
 
 
 @pytest.fixture(scope="session")
-def built(say: Callable[[str], None]) -> Path:
+def built(say: Say) -> Path:
     """The folder that `sam build` filled: the template, a folder for each function, and `SharedLayer`."""
     return building.build(say)
+
+
+@pytest.fixture(scope="session")
+def outside() -> Iterator[str]:
+    """The address of what stands around the platform: a model and a tool."""
+    listener = ports.listen("127.0.0.1", 0, "stand-ins")
+    loop = LoopThread()
+    stop = loop.serve(Starlette(routes=standins.outside()), listener)
+    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    stop()
+    loop.close()
+
+
+@pytest.fixture(scope="session")
+def deployed(built: Path, outside: str, tmp_path_factory: pytest.TempPathFactory, say: Say) -> Iterator[Deployed]:
+    """The stack in an emulator that enforces IAM."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = int(probe.getsockname()[1])
+    folder = tmp_path_factory.mktemp("deployed")
+    with deployment.deployed(built, folder, port, worlds.parameters(outside), outside, say) as stack:
+        say(f"deployed {len(stack.processed['Resources'])} resources")
+        yield stack
+
+
+@pytest.fixture(scope="session")
+def the_world(deployed: Deployed, outside: str) -> Iterator[World]:
+    """The world of the events, in the stack's table; `shared.store` reads it here, too."""
+    made = World(deployed, outside)
+    with worlds.seen_from_here(deployed):
+        yield made

@@ -47,7 +47,9 @@ RUN_OF_SESSION = "019aa649-1a09-7000-8000-000000000009"
 RUN_BEFORE = "019aa649-1a0a-7000-8000-00000000000a"
 RUN_CALLED = "019aa649-1a08-7000-8000-000000000008"
 TOOL_CALL = "call_echo"
+TOOL_ENDPOINT = "https://tools.example.com/echo"
 
+BOOT_KEYS = {TENANT: {"tenant_id": TENANT, "user_id": USER, "scopes": ["admin"]}}
 _ENVIRONMENT = {
     "TABLE_NAME": "world",
     "AWS_ACCESS_KEY_ID": "testing",
@@ -56,7 +58,7 @@ _ENVIRONMENT = {
     "ALLOW_TEST_TOKENS": "true",
     "API_KEY_PEPPER": "pepper",
     "JWT_SECRET": "secret-of-the-tokens-" * 3,
-    "AUTH_API_KEYS": json.dumps({TENANT: {"tenant_id": TENANT, "user_id": USER, "scopes": ["admin"]}}),
+    "AUTH_API_KEYS": json.dumps(BOOT_KEYS),
 }
 _CACHES = (config.settings, aws.dynamodb, secrets.secret, secrets.ring)
 
@@ -73,9 +75,9 @@ def in_memory() -> Iterator[None]:
             patch.setattr(machines, name, lambda pointer: None)
         patch.setattr(llm, "chat", lambda *args, **options: llm.Reply("It is on its way.", [], 10, 5))
         patch.setattr(http, "send", lambda *args, **options: http.HttpAnswer(200, {}, b'{"said": "hello"}'))
-        _forget()
+        forget()
         yield
-    _forget()
+    forget()
 
 
 @contextmanager
@@ -87,7 +89,15 @@ def seeded() -> Iterator[None]:
     aws.dynamodb().delete_table(TableName=_ENVIRONMENT["TABLE_NAME"])
 
 
-def _forget() -> None:
+def items() -> list[dict[str, Any]]:
+    """All that the world's table holds, as DynamoDB writes it."""
+    with in_memory(), seeded():
+        pages = aws.dynamodb().get_paginator("scan").paginate(TableName=_ENVIRONMENT["TABLE_NAME"])
+        return [item for page in pages for item in page["Items"]]
+
+
+def forget() -> None:
+    """Drop what the process remembers of settings, clients and tenants."""
     for cached in _CACHES:
         cached.cache_clear()
     identities._remembered.clear()
@@ -102,7 +112,7 @@ def _make_table() -> None:
 
 def _seed() -> None:
     TenantStore(OTHER_TENANT).write(*tenants.new(OTHER_TENANT, "Globex"))
-    echo = tools.ToolCreate(name="echo_tool", endpoint="https://tools.example.com/echo")
+    echo = tools.ToolCreate(name="echo_tool", endpoint=TOOL_ENDPOINT)
     tools.create(TenantStore(TENANT, TOOL), echo)
     support = agents.AgentCreate(name="support", status="published", tool_ids=[TOOL])
     agents.create(TenantStore(TENANT, AGENT), support, owner=USER)

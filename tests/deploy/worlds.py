@@ -1,0 +1,79 @@
+"""The world of the events (tests/house/world.py) in the table of a deployed stack."""
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from local.emulator import REGION
+from tests.deploy.deployment import Deployed
+from tests.house import world
+
+_BATCH = 25
+_KEY = ("pk", "sk")
+_SETTLED_SECONDS = 30
+
+
+def parameters(outside: str) -> dict[str, str]:
+    """What the stack must be told to know the world; `outside` plays the model and the tool."""
+    return {
+        "AllowTestTokens": "true",
+        "AuthApiKeys": json.dumps(world.BOOT_KEYS),
+        "OpenAIApiKey": "sk-of-the-world",
+        "OpenAIBaseUrl": f"{outside}/v1",
+    }
+
+
+class World:
+    """The table, which can be made new for each event."""
+
+    def __init__(self, stack: Deployed, outside: str) -> None:
+        self._stack, self._table = stack, stack.resources["Table"]
+        text = json.dumps(world.items())
+        assert world.TOOL_ENDPOINT in text
+        self._items: list[dict[str, Any]] = json.loads(text.replace(world.TOOL_ENDPOINT, f"{outside}/echo"))
+
+    def make(self) -> None:
+        """Wait for what the last event began, and begin anew."""
+        self._settle()
+        self._write([{"DeleteRequest": {"Key": {name: item[name] for name in _KEY}}} for item in self._found()])
+        self._write([{"PutRequest": {"Item": item}} for item in self._items])
+
+    def _found(self) -> Iterator[dict[str, Any]]:
+        pages = self._stack.client("dynamodb").get_paginator("scan").paginate(TableName=self._table)
+        return (item for page in pages for item in page["Items"])
+
+    def _write(self, requests: list[dict[str, Any]]) -> None:
+        for begin in range(0, len(requests), _BATCH):
+            batch = {self._table: requests[begin : begin + _BATCH]}
+            assert not self._stack.client("dynamodb").batch_write_item(RequestItems=batch)["UnprocessedItems"]
+
+    def _settle(self) -> None:
+        deadline = time.monotonic() + _SETTLED_SECONDS
+        while self._running():
+            assert time.monotonic() < deadline, "a run does not end"
+            time.sleep(0.02)
+
+    def _running(self) -> bool:
+        client = self._stack.client("stepfunctions")
+        machines = [machine["stateMachineArn"] for machine in client.list_state_machines()["stateMachines"]]
+        return any(
+            client.list_executions(stateMachineArn=one, statusFilter="RUNNING")["executions"] for one in machines
+        )
+
+
+@contextmanager
+def seen_from_here(stack: Deployed) -> Iterator[None]:
+    """Let `shared.store` read the stack's table in this process."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TABLE_NAME", stack.resources["Table"])
+        patch.setenv("AWS_ENDPOINT_URL", stack.url)
+        patch.setenv("AWS_DEFAULT_REGION", REGION)
+        patch.setenv("AWS_ACCESS_KEY_ID", "test")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+        world.forget()
+        yield
+    world.forget()
