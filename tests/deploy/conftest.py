@@ -63,5 +63,5 @@ def deployed(built: Path, outside: str, tmp_path_factory: pytest.TempPathFactory
 def the_world(deployed: Deployed, outside: str) -> Iterator[World]:
     """The world of the events, in the stack's table; `shared.store` reads it here, too."""
     made = World(deployed, outside)
-    with worlds.seen_from_here(deployed):
+    with worlds.seen_from_here(deployed, outside):
         yield made

@@ -28,12 +28,13 @@ class Deployed:
 
     Attributes:
         url: the emulator.
+        python: the interpreter that sees what Lambda's own sees.
         resources: physical ids by logical ids.
         processed: the template as CloudFormation has it, expanded by SAM.
     """
 
-    def __init__(self, url: str, refusals: Path) -> None:
-        self.url, self._refusals = url, refusals
+    def __init__(self, url: str, python: Path, refusals: Path) -> None:
+        self.url, self.python, self._refusals = url, python, refusals
         self.client = cache(lambda service: deploy.client(service, url))
         stack = self.client("cloudformation")
         described = stack.describe_stack_resources(StackName=STACK)["StackResources"]
@@ -66,7 +67,7 @@ def deployed(
     Args:
         outside: the address of the model and the tool, which is private and so must be allowed by name.
     """
-    refusals, workers = folder / "refusals", folder / "workers"
+    refusals, workers, python = folder / "refusals", folder / "workers", lambdas_python.make(folder / "python")
     workers.mkdir()
     own = {
         "AUTH": "true",
@@ -75,7 +76,7 @@ def deployed(
         "TMPDIR": str(workers),
         "SFN_WAIT_SCALE": "0",
         "TOOL_PRIVATE_HOSTS": outside.removeprefix("http://"),
-        emulator_child.PYTHON: str(lambdas_python.make(folder / "python")),
+        emulator_child.PYTHON: str(python),
         emulator_child.REFUSALS: str(refusals),
         emulator_child.LAYERS: str(folder / "layers"),
     }
@@ -84,7 +85,7 @@ def deployed(
     try:
         emulator.wait_until_ready()
         _sam_deploy(built, folder, emulator.url, building.parameters() | dict(values), say)
-        stack = Deployed(emulator.url, refusals)
+        stack = Deployed(emulator.url, python, refusals)
         _mend(stack)
         yield stack
     finally:
@@ -94,7 +95,7 @@ def deployed(
 def _sam_deploy(built: Path, folder: Path, url: str, values: Mapping[str, str], say: Callable[[str], None]) -> None:
     say("sam deploy")
     edited = built / "emulated.json"
-    edited.write_text(json.dumps(for_deployment(template.read(built / "template.yaml"))))
+    edited.write_text(json.dumps(for_deployment(template.load(built / "template.yaml"))))
     # In a file, for a value may be JSON, or no business of the list of processes.
     lines = [f"  {json.dumps(f'{name}={json.dumps(value)}')},\n" for name, value in values.items()]
     settings = folder / "samconfig.toml"

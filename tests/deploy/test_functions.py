@@ -7,11 +7,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
+from tests.deploy import calls
 from tests.deploy.conftest import Say
 from tests.deploy.deployment import Deployed
 from tests.deploy.worlds import World
-from tests.house import success
-from tests.house.repository import Function, functions, load_json
+from tests.house.repository import Function, functions
 
 # Two processors, so two cold starts at a time.
 _THREADS = 2
@@ -53,12 +53,6 @@ def test_a_function_succeeds_under_its_own_role(
 ) -> None:
     if function.name in cold_starts:
         cold_starts[function.name].result()
-    the_world.make()
-    before = len(deployed.refusals())
-    answer = deployed.invoke(function.logical_id, load_json(function.event))
-    refused = deployed.refusals()[before:]
-    assert not refused, f"IAM refused: {refused}"
-    assert answer.error is None, f"{answer.error}: {answer.payload}"
-    success.prove(function, answer.payload)
+    calls.succeed(function, deployed, the_world)
     if not function.name.startswith(_KEPT):
         deployed.release(function.logical_id)

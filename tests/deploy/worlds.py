@@ -24,6 +24,7 @@ def parameters(outside: str) -> dict[str, str]:
         "AuthApiKeys": json.dumps(world.BOOT_KEYS),
         "OpenAIApiKey": "sk-of-the-world",
         "OpenAIBaseUrl": f"{outside}/v1",
+        "SseKeepaliveSeconds": "1",
     }
 
 
@@ -31,22 +32,19 @@ class World:
     """The table, which can be made new for each event."""
 
     def __init__(self, stack: Deployed, outside: str) -> None:
-        self._stack, self._table = stack, stack.resources["Table"]
-        text = json.dumps(world.items())
-        assert world.TOOL_ENDPOINT in text
-        self._items: list[dict[str, Any]] = json.loads(text.replace(world.TOOL_ENDPOINT, f"{outside}/echo"))
+        self._stack, self._table, self._outside = stack, stack.resources["Table"], outside
 
     def make(self) -> None:
         """Wait for what the last event began, and begin anew."""
         self._settle()
-        self._write([{"DeleteRequest": {"Key": {name: item[name] for name in _KEY}}} for item in self._found()])
-        self._write([{"PutRequest": {"Item": item}} for item in self._items])
+        self._delete([{"DeleteRequest": {"Key": {name: item[name] for name in _KEY}}} for item in self._found()])
+        world.seed(f"{self._outside}/echo")
 
     def _found(self) -> Iterator[dict[str, Any]]:
         pages = self._stack.client("dynamodb").get_paginator("scan").paginate(TableName=self._table)
         return (item for page in pages for item in page["Items"])
 
-    def _write(self, requests: list[dict[str, Any]]) -> None:
+    def _delete(self, requests: list[dict[str, Any]]) -> None:
         for begin in range(0, len(requests), _BATCH):
             batch = {self._table: requests[begin : begin + _BATCH]}
             assert not self._stack.client("dynamodb").batch_write_item(RequestItems=batch)["UnprocessedItems"]
@@ -66,14 +64,17 @@ class World:
 
 
 @contextmanager
-def seen_from_here(stack: Deployed) -> Iterator[None]:
-    """Let `shared.store` read the stack's table in this process."""
+def seen_from_here(stack: Deployed, outside: str) -> Iterator[None]:
+    """Let `shared` read and write the stack's table in this process, as the world is made and looked at."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TABLE_NAME", stack.resources["Table"])
         patch.setenv("AWS_ENDPOINT_URL", stack.url)
         patch.setenv("AWS_DEFAULT_REGION", REGION)
         patch.setenv("AWS_ACCESS_KEY_ID", "test")
         patch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+        patch.setenv("API_KEY_PEPPER", "pepper")
+        patch.setenv("TOOL_PRIVATE_HOSTS", outside.removeprefix("http://"))
+        world.stand_still(patch)
         world.forget()
         yield
     world.forget()

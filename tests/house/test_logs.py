@@ -34,13 +34,6 @@ def test_every_folder_has_a_group_and_no_group_is_left_over() -> None:
     assert {name: group["LogGroupName"]["Fn::Sub"] for name, group in GROUPS.items()} == names
 
 
-def test_every_group_ends_its_lines_and_says_what_a_deleted_stack_leaves() -> None:
-    for name in GROUPS:
-        resource = deployed()["Resources"][name]
-        assert GROUPS[name]["RetentionInDays"] == {"Ref": "LogRetentionDays"}, name
-        assert {resource.get("DeletionPolicy"), resource.get("UpdateReplacePolicy")} == {"Delete"}, name
-
-
 def test_no_level_of_logs_takes_the_metrics_away() -> None:
     """Lambda takes a line without a level for INFO, and a metric's line has none."""
     config = _GLOBALS["LoggingConfig"]

@@ -45,19 +45,23 @@ def test_every_target_exists_and_every_state_is_reached() -> None:
         assert not lost, f"named by StartAt, Next or Default but no state, or never reached: {sorted(lost)}"
 
 
+def unheard_of(machine: dict[str, Any]) -> list[str]:
+    """The errors that a definition waits for and nothing can raise: no RunError of shared.errors bears their names."""
+    states = (state for scope in _scopes(machine) for state in scope["States"].values())
+    ways = (way for state in states for way in (*state.get("Retry", ()), *state.get("Catch", ())))
+    names = {name for way in ways for name in way["ErrorEquals"] if not name.startswith(("States.", "Lambda."))}
+    assert names, "the machine should know at least one error of ours"
+    return sorted(name for name in names if not issubclass(getattr(errors, name, object), errors.RunError))
+
+
 def test_every_error_of_ours_is_a_run_error() -> None:
-    waited_for = {
-        name
-        for state in _states()
-        for way in (*state.get("Retry", ()), *state.get("Catch", ()))
-        for name in way["ErrorEquals"]
-        if not name.startswith(("States.", "Lambda."))
-    }
-    assert waited_for, "the machine should know at least one error of ours"
-    for name in waited_for:
-        assert issubclass(getattr(errors, name, object), errors.RunError), (
-            f"{name} is no RunError in shared.errors: nothing can raise it, so the machine waits in vain"
-        )
+    lost = unheard_of(load_json(ASL))
+    assert not lost, f"no RunError in shared.errors, so the machine waits in vain: {lost}"
+
+
+def test_a_misspelt_error_is_found() -> None:
+    spoilt = json.loads(ASL.read_text().replace('"ModelUnavailable"', '"ModelUnavailible"'))
+    assert unheard_of(spoilt) == ["ModelUnavailible"]
 
 
 def test_every_task_survives_a_failing_lambda_service() -> None:

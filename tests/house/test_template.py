@@ -120,6 +120,31 @@ def test_the_api_serves_exactly_the_documented_routes() -> None:
     assert routed == documented, f"openapi.json and api.json must agree: {sorted(routed ^ documented)}"
 
 
+def without_code(paths: dict[str, Any]) -> list[str]:
+    """The routes of an API's definition behind which no function stands that declares them."""
+    served = {function.logical_id: function.route for function in functions()}
+    lost = []
+    for path, item in paths.items():
+        for method in item.keys() & _METHODS:
+            uri = item[method]["x-amazon-apigateway-integration"]["uri"]["Fn::Sub"]
+            (called,) = re.findall(r"/functions/\$\{(\w+)\.\w+\}", uri)
+            if served.get(called) != (method.upper(), path):
+                lost.append(f"{method.upper()} {path} -> {called}")
+    return lost
+
+
+def test_every_route_has_code() -> None:
+    lost = without_code(DEFINED)
+    assert not lost, f"write the function, or run `make openapi`: {lost}"
+
+
+def test_a_route_without_code_is_found() -> None:
+    integration = json.dumps(DEFINED["/agents"]["get"]).replace("AgentsList", "AgentsForget")
+    assert without_code(DEFINED | {"/agents": {"get": json.loads(integration)}}) == ["GET /agents -> AgentsForget"]
+    # Nor does a function serve what it does not declare.
+    assert without_code({"/moved": {"get": DEFINED["/agents"]["get"]}}) == ["GET /moved -> AgentsList"]
+
+
 def test_the_routes_stand_in_the_handlers_only() -> None:
     told_twice = [
         name

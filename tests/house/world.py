@@ -69,10 +69,7 @@ def in_memory() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch, mock_aws():
         for name, value in _ENVIRONMENT.items():
             patch.setenv(name, value)
-        patch.setattr(passwords, "ROUNDS", 4)
-        patch.setattr(machines, "run_and_wait", lambda pointer: False)
-        for name in ("start_express", "start_background", "stop_background"):
-            patch.setattr(machines, name, lambda pointer: None)
+        stand_still(patch)
         patch.setattr(llm, "chat", lambda *args, **options: llm.Reply("It is on its way.", [], 10, 5))
         patch.setattr(http, "send", lambda *args, **options: http.HttpAnswer(200, {}, b'{"said": "hello"}'))
         forget()
@@ -80,20 +77,21 @@ def in_memory() -> Iterator[None]:
     forget()
 
 
+def stand_still(patch: pytest.MonkeyPatch) -> None:
+    """Make passwords cheap in this process, and let its machines take their time."""
+    patch.setattr(passwords, "ROUNDS", 4)
+    patch.setattr(machines, "run_and_wait", lambda pointer: False)
+    for name in ("start_express", "start_background", "stop_background"):
+        patch.setattr(machines, name, lambda pointer: None)
+
+
 @contextmanager
 def seeded() -> Iterator[None]:
     """The world, new."""
     _make_table()
-    _seed()
+    seed()
     yield
     aws.dynamodb().delete_table(TableName=_ENVIRONMENT["TABLE_NAME"])
-
-
-def items() -> list[dict[str, Any]]:
-    """All that the world's table holds, as DynamoDB writes it."""
-    with in_memory(), seeded():
-        pages = aws.dynamodb().get_paginator("scan").paginate(TableName=_ENVIRONMENT["TABLE_NAME"])
-        return [item for page in pages for item in page["Items"]]
 
 
 def forget() -> None:
@@ -110,9 +108,10 @@ def _make_table() -> None:
     aws.dynamodb().create_table(TableName=_ENVIRONMENT["TABLE_NAME"], **wanted)
 
 
-def _seed() -> None:
+def seed(tool_endpoint: str = TOOL_ENDPOINT) -> None:
+    """Fill the table that the settings name. Runs are overdue some minutes later, so no copy of this lasts."""
     TenantStore(OTHER_TENANT).write(*tenants.new(OTHER_TENANT, "Globex"))
-    echo = tools.ToolCreate(name="echo_tool", endpoint=TOOL_ENDPOINT)
+    echo = tools.ToolCreate(name="echo_tool", endpoint=tool_endpoint)
     tools.create(TenantStore(TENANT, TOOL), echo)
     support = agents.AgentCreate(name="support", status="published", tool_ids=[TOOL])
     agents.create(TenantStore(TENANT, AGENT), support, owner=USER)
