@@ -1,17 +1,19 @@
 """What stands around the platform in tests: tools that misbehave and a model with a script, over real HTTP."""
 
 import base64
+import itertools
 import json
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 Answer = tuple[int, dict[str, str], bytes | Generator[bytes, None, None]]
 JSON = {"Content-Type": "application/json"}
+MODEL = "/v1/chat/completions"
 
 
 class Neighbours:
@@ -26,9 +28,10 @@ class Neighbours:
     def __init__(self) -> None:
         self.seen: dict[str, list[tuple[dict[str, str], Any]]] = {}
         self.script: dict[str, list[dict[str, Any] | int]] = {}
-        self.gates: dict[str, threading.Event] = {}
+        self._gates: dict[str, threading.Event] = {}
         self.hung_up: Counter[str] = Counter()
         self._failures: Counter[str] = Counter()
+        self._meetings: dict[str, threading.Barrier] = {}
         self._lock = threading.Lock()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
@@ -42,7 +45,7 @@ class Neighbours:
         try:
             yield self
         finally:
-            for gate in self.gates.values():
+            for gate in list(self._gates.values()):
                 gate.set()
             self._server.shutdown()
             self._server.server_close()
@@ -50,6 +53,15 @@ class Neighbours:
     def calls(self, path: str) -> int:
         """How often a path was asked for."""
         return len(self.seen.get(path, []))
+
+    def asked(self, model: str) -> int:
+        """How often a model was asked."""
+        return sum(body["model"] == model for _, body in self.seen.get(MODEL, []))
+
+    def gate(self, name: str) -> threading.Event:
+        """What a tool (by its path) or a model waits for; closed until it is set."""
+        with self._lock:
+            return self._gates.setdefault(name, threading.Event())
 
     def _answer(self, path: str, headers: dict[str, str], body: Any, line: str) -> Answer:
         with self._lock:
@@ -62,15 +74,17 @@ class Neighbours:
             "/tool/broken": lambda: (500, {}, b"out of order"),
             "/tool/hang": lambda: self._hang(),
         }
-        if path == "/v1/chat/completions":
+        if path == MODEL:
             return self._model(body)
         if path.startswith("/tool/mirror/"):
             return 200, JSON, json.dumps({"line": line, "headers": headers, "body": body}).encode()
         if path.startswith("/token/"):
             return self._token(path, headers)
         if path.startswith("/tool/gate/"):
-            self.gates.setdefault(path, threading.Event()).wait(60)
+            self.gate(path).wait(60)
             return 200, JSON, json.dumps({"gate": "open"}).encode()
+        if path.startswith("/tool/together/"):
+            return self._together(path)
         if path.startswith("/tool/flaky/"):
             with self._lock:
                 self._failures[path] += 1
@@ -93,8 +107,16 @@ class Neighbours:
         return (200, JSON, json.dumps(token).encode()) if basic == "shop:s3cr3t-value-of-the-tool" else refused
 
     def _hang(self) -> Answer:
-        time.sleep(5)
+        self.gate("/tool/hang").wait(60)
         return 200, {}, b"too late"
+
+    def _together(self, path: str) -> Answer:
+        """Answers when as many calls are at work at once as the last part of the path says."""
+        with self._lock:
+            meeting = self._meetings.setdefault(path, threading.Barrier(int(path.rpartition("/")[2])))
+        with suppress(threading.BrokenBarrierError):
+            meeting.wait(60)
+        return 503 if meeting.broken else 200, JSON, b"{}"
 
     def _model(self, body: Any) -> Answer:
         with self._lock:
@@ -104,10 +126,10 @@ class Neighbours:
             return step, JSON, json.dumps({"error": {"message": "scripted failure", "code": "scripted"}}).encode()
         time.sleep(step.pop("delay", 0))
         if gate := step.pop("gate", None):
-            self.gates.setdefault(gate, threading.Event()).wait(60)
+            self.gate(gate).wait(60)
         if body.get("stream"):
             return 200, {"Content-Type": "text/event-stream"}, self._stream(body["model"], step)
-        for name in ("pieces", "pause", "breaks"):
+        for name in ("pieces", "pause", "breaks", "held"):
             step.pop(name, None)
         answer = {
             "id": "chatcmpl-1",
@@ -126,10 +148,13 @@ class Neighbours:
         common = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": model}
         calls = [{"index": n} | call for n, call in enumerate(step.get("tool_calls", ()))]
         pieces = step.get("pieces", [step["content"]] if step.get("content") else [])
-        deltas = [{"content": piece} for piece in pieces] + ([{"tool_calls": calls}] if calls else [])
+        deltas = itertools.chain(({"content": piece} for piece in pieces), [{"tool_calls": calls}] if calls else [])
+        held, gate = step.get("held") or (0, "")
         whole = False
         try:
-            for delta in deltas:
+            for number, delta in enumerate(deltas):
+                if gate and number == held:
+                    self.gate(gate).wait(60)
                 yield _sent(common | {"choices": [{"index": 0, "delta": delta, "finish_reason": None}]})
                 time.sleep(step.get("pause", 0))
             if step.get("breaks"):
@@ -196,9 +221,22 @@ def asks(*calls: tuple[str, dict[str, Any]], first: int = 1) -> dict[str, Any]:
     }
 
 
-def tells(*pieces: str, pause: float = 0.005, delay: float = 0, breaks: bool = False) -> dict[str, Any]:
-    """A model's answer in these pieces, so many seconds apart; if it breaks, its stream ends before the answer does."""
-    return {"content": "".join(pieces), "pieces": list(pieces), "pause": pause, "delay": delay, "breaks": breaks}
+def tells(
+    *pieces: str, pause: float = 0.005, held: tuple[int, str] | None = None, breaks: bool = False
+) -> dict[str, Any]:
+    """A model's answer in these pieces, so many seconds apart.
+
+    Args:
+        held: after so many pieces, it waits for the gate of this name.
+        breaks: its stream ends before the answer does.
+    """
+    return {"content": "".join(pieces), "pieces": pieces, "pause": pause, "held": held, "breaks": breaks}
+
+
+def talks(over: threading.Event, pause: float = 0.01) -> dict[str, Any]:
+    """A model's answer, streamed number by number until it is over."""
+    numbers = (f"{n} " for n in itertools.takewhile(lambda _: not over.is_set(), itertools.count()))
+    return {"content": None, "pieces": numbers, "pause": pause}
 
 
 def _sent(chunk: dict[str, Any]) -> bytes:

@@ -16,7 +16,6 @@ from tests.integration.neighbours import Neighbours, says
 from tests.unit.support import petstore
 
 DOC = Path(__file__).parents[2] / "docs/access-patterns.md"
-MODEL = "/v1/chat/completions"
 # What is found by another thing's key: by its name, or through a list of pointers.
 TWO_READS = {
     "GET /agents/{name}",
@@ -129,14 +128,14 @@ def measured(platform: Runtime, neighbours: Neighbours) -> dict[str, Tally]:
         count("POST /agents (refused)", lambda: client.post("/agents", json={"nonsense": 1}), refused=True)
         count("GET /audit (a page)", lambda: client.get("/audit?limit=5"))
         # Last, since its worker comes back later: the model thinks until nobody counts any more.
-        neighbours.script["counted"] = [says("too late", delay=2)]
+        neighbours.script["counted"] = [says("too late", gate="until nobody counts any more")]
         client.post("/agents", json={"name": "counted slow", "model": "custom:counted"})
         slow = {"agent_id": "counted slow", "input_message": "Good morning"}
-        before = neighbours.calls(MODEL)
         slow_id = client.post("/runs", json=slow, headers={"Prefer": "respond-async"}).json()["id"]
-        while neighbours.calls(MODEL) == before:
+        while not neighbours.asked("counted"):
             time.sleep(0.02)
         count("POST /runs/{id}/cancel", lambda: client.post(f"/runs/{slow_id}/cancel"))
+        neighbours.gate("until nobody counts any more").set()
     return found
 
 

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from local.runtime import Runtime
-from tests.integration.neighbours import Neighbours, says
+from tests.integration.neighbours import MODEL, Neighbours, says
 
 _number = itertools.count()
 WORKERS = 16
@@ -25,7 +25,7 @@ def ran(api: httpx.Client, neighbours: Neighbours) -> Callable[[str], tuple[str,
         answer = api.post("/runs", json={"agent_id": agent, "input_message": "go"})
         assert answer.status_code == 201, answer.text
         assert answer.json()["status"] == "succeeded", answer.text
-        _, seen = neighbours.seen["/v1/chat/completions"][-1]
+        _, seen = neighbours.seen[MODEL][-1]
         tools = [tool["function"]["name"] for tool in seen.get("tools", [])]
         return seen["messages"][0]["content"], tools, answer.json()["agent_version"]
 
@@ -198,7 +198,7 @@ def test_an_agent_is_run_at_its_own_address(
     again = {"message": "Who am I?", "session_id": first["session_id"]}
     second = post(api, f"/agents/{agent}/interact", again, 201)
     assert (second["output_message"], second["session_id"]) == ("You are Ada", first["session_id"])
-    _, seen = neighbours.seen["/v1/chat/completions"][-1]
+    _, seen = neighbours.seen[MODEL][-1]
     assert [message["content"] for message in seen["messages"]] == ["one", "I am Ada", "Hello Ada", "Who am I?"]
 
 

@@ -24,7 +24,7 @@ from tests.integration.neighbours import Neighbours, says
 
 _DOCUMENT: dict[str, Any] = json.loads((Path(__file__).parents[2] / "openapi.json").read_text())
 DUPLICATES, WORKERS = 100, 16
-_MODEL_SECONDS = 4
+_GATE = "until nobody counts any more"
 ENDPOINT = "https://tools.example.com/"
 
 
@@ -77,11 +77,10 @@ class Stage:
     def running(self) -> str:
         """The id of a run that waits for its model, and writes nothing meanwhile."""
         name = self.name()
-        self.neighbours.script[name] = [says("late") | {"delay": _MODEL_SECONDS}]
-        asked = self.neighbours.calls("/v1/chat/completions")
+        self.neighbours.script[name] = [says("late", gate=_GATE)]
         task = Request(f"{self.agent(model=f'custom:{name}')}/run", {"task": "go"})
         run = self.send("POST", task, Prefer="respond-async").json()
-        while self.neighbours.calls("/v1/chat/completions") == asked:
+        while not self.neighbours.asked(name):
             time.sleep(0.01)
         return str(run["id"])
 
@@ -194,6 +193,7 @@ def stage(platform: Runtime, neighbours: Neighbours) -> Iterator[Stage]:
     limits = httpx.Limits(max_connections=WORKERS, max_keepalive_connections=WORKERS)
     with httpx.Client(base_url=platform.url, timeout=60, limits=limits) as client:
         yield Stage(client, neighbours)
+        neighbours.gate(_GATE).set()
 
 
 @pytest.fixture(scope="module")

@@ -229,7 +229,8 @@ def test_executions_start_without_the_emulators_pause(stub: Runtime) -> None:
         )
         return time.monotonic() - begun
 
-    assert min(seconds() for _ in range(5)) < 0.15
+    # With the pause none is so fast; without it one is, as soon as the machine is not busy elsewhere.
+    assert any(seconds() < 0.15 for _ in range(200))
 
 
 # The stand-ins

@@ -1,13 +1,12 @@
 """Runs through the real machine: what tools and models may do to a run, and what they may not."""
 
 import itertools
-import time
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.integration.neighbours import Neighbours, asks, says
+from tests.integration.neighbours import MODEL, Neighbours, asks, says
 
 _number = itertools.count()
 
@@ -97,9 +96,7 @@ def test_events_are_numbered_without_gaps_and_end_once(stage: Stage) -> None:
 def test_a_tool_that_misbehaves_fails_its_call_and_not_the_run(stage: Stage, path: str, code: str) -> None:
     tool = stage.tool(path)
     agent = stage.agent([asks((tool, {})), says("I could not")], tool, binding={"timeout_ms": 1000})
-    begun = time.monotonic()
     run = stage.run(agent)
-    assert time.monotonic() - begun < 4
     assert (run["status"], run["output_message"]) == ("succeeded", "I could not")
     assert outcome(stage, run) == ("failed", code)
 
@@ -213,7 +210,7 @@ def test_a_session_carries_the_conversation(stage: Stage) -> None:
     first = stage.run(agent, "I am Ada")
     second = stage.run(agent, "Who am I?", session_id=first["session_id"])
     assert second["session_id"] == first["session_id"]
-    _, body = stage.neighbours.seen["/v1/chat/completions"][-1]
+    _, body = stage.neighbours.seen[MODEL][-1]
     assert [(message["role"], message["content"]) for message in body["messages"]] == [
         ("user", "I am Ada"),
         ("assistant", "Hello Ada"),
@@ -222,12 +219,10 @@ def test_a_session_carries_the_conversation(stage: Stage) -> None:
 
 
 def test_several_tools_run_side_by_side(stage: Stage) -> None:
-    tools = [stage.tool("/tool/hang") for _ in range(4)]
-    agent = stage.agent([asks(*((tool, {}) for tool in tools)), says("done")], *tools, binding={"timeout_ms": 1000})
-    begun = time.monotonic()
-    run = stage.run(agent)
-    assert time.monotonic() - begun < 3.5
-    assert [called["status"] for called in run["tools_called"]] == ["failed"] * 4
+    """None answers before all are called."""
+    tools = [stage.tool("/tool/together/4") for _ in range(4)]
+    run = stage.run(stage.agent([asks(*((tool, {}) for tool in tools)), says("done")], *tools))
+    assert [called["status"] for called in run["tools_called"]] == ["succeeded"] * 4
 
 
 def test_a_run_is_replayed_by_its_idempotency_key(stage: Stage) -> None:

@@ -288,7 +288,8 @@ def test_a_key_that_is_exchanged_is_named(api: Api) -> None:
     (record,) = found(api)
     assert (record["action"], record["outcome"]) == ("exchange_key", "succeeded")
     assert record["actor"]["key_id"] == key.split("_")[2]
-    assert api.post("/auth/token", {"api_key": key[:-1] + "x"}).status == 401
+    wrong = key[:-1] + ("x" if key[-1] != "x" else "y")
+    assert api.post("/auth/token", {"api_key": wrong}).status == 401
     assert len(found(api)) == 1
 
 

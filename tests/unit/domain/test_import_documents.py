@@ -46,9 +46,9 @@ CIRCLE = {"A": {"$ref": "#/components/schemas/B"}, "B": {"$ref": "#/components/s
     ],
 )
 def test_hostile_documents(api: Api, spec: dict[str, Any]) -> None:
-    begun = time.perf_counter()
+    begun = time.process_time()
     refused(api.post("/tools/import", {"document": spec}))
-    assert time.perf_counter() - begun < 2
+    assert time.process_time() - begun < 2
     assert api.get("/tools").json == []
 
 
@@ -94,9 +94,9 @@ def chained() -> dict[str, Any]:
     ids=["allOf^7", "allOf^30", "wide", "chained", "1,000 operations", "10,000 parameters", "pattern"],
 )
 def test_documents_that_would_cost_much(api: Api, spec: dict[str, Any]) -> None:
-    begun = time.perf_counter()
+    begun = time.process_time()
     answer = api.post("/tools/import", {"document": spec})
-    assert time.perf_counter() - begun < 4
+    assert time.process_time() - begun < 4
     assert answer.status in {201, 422}
     for tool in api.get("/tools").json:
         Draft202012Validator.check_schema(tool["input_schema"])

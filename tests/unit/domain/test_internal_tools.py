@@ -94,11 +94,11 @@ def test_calculator(expression: str, value: float) -> None:
 )
 def test_calculator_refuses(expression: str) -> None:
     """Neither another exception than this, nor a result that is no JSON, nor a second of work."""
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(ToolError) as refused:
         calculate(expression)
     assert refused.value.code == "invalid_arguments"
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1
 
 
 def test_result_is_json_whatever_its_size(api: Api, model: ScriptedModel, machine: object) -> None:
