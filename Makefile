@@ -1,6 +1,8 @@
 # Everything here works on a fresh machine with python3.11+ and make: each target sets up what it needs.
 PYTHON ?= python3
 BIN := .venv/bin
+# Processes that share the tests out among them, file by file; each integration worker has a platform of its own.
+WORKERS ?= 2
 READY := .venv/.ready
 export PYTHONPATH := layers/shared
 export SAM_CLI_TELEMETRY := 0
@@ -25,7 +27,7 @@ run: $(READY) ## Start the platform on this machine and print a URL, a key and a
 	@$(BIN)/python -m local
 
 test: $(READY) ## Unit, house and integration tests
-	@$(BIN)/pytest tests/unit tests/house tests/integration
+	@$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder tests/unit tests/house tests/integration
 
 test-deploy: $(READY) ## Build with SAM, deploy to the emulator with IAM enforced, invoke every function
 	@$(BIN)/pytest tests/deploy

@@ -134,14 +134,16 @@ def test_fifty_streams_at_once(api: httpx.Client, agent: Callable[..., str], nei
 
     def watch(_: int) -> list[Event]:
         with started(api, name) as response:
-            incoming = frames(response)
-            first = next(incoming)
-            if neighbours.asked(name) == 50:
-                neighbours.gate("fifty").set()
-            return [first, *incoming]
+            return list(frames(response))
 
     with ThreadPoolExecutor(50) as threads:
-        streams = list(threads.map(watch, range(50)))
+        watching = threads.map(watch, range(50))
+        deadline = time.monotonic() + 60
+        while neighbours.asked(name) < 50 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert neighbours.asked(name) == 50
+        neighbours.gate("fifty").set()
+        streams = list(watching)
     assert all(whole(events) for events in streams)
     assert {events[-1][2]["output"] for events in streams} == {f"answer {n}" for n in range(50)}
 
