@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,11 +11,10 @@ import pytest
 
 from local.runtime import Runtime
 from shared.domain.scopes import PLATFORM
+from tests import ports
 from tests.integration.console import Console
 from tests.integration.neighbours import Neighbours
 from tests.permission_proof import RECORDS
-
-_NEEDED_PORTS = 3
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -27,25 +25,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture(scope="session")
-def free_port() -> Callable[[], int]:
-    """Finds a port that is free together with the two that follow it."""
-
-    def find() -> int:
-        while True:
-            with socket.create_server(("127.0.0.1", 0)) as probe:
-                first = int(probe.getsockname()[1])
-            if first + _NEEDED_PORTS < 65536 and all(map(_is_free, range(first, first + _NEEDED_PORTS))):
-                return first
-
-    return find
-
-
-def _is_free(port: int) -> bool:
-    try:
-        socket.create_server(("127.0.0.1", port)).close()
-    except OSError:
-        return False
-    return True
+def free_port() -> Iterator[Callable[[], int]]:
+    """Finds a port that is free together with the two that follow it, and stays so for this session's servers."""
+    with ports.finder() as find:
+        yield find
 
 
 @pytest.fixture(scope="session")
