@@ -16,6 +16,8 @@ from tests.integration.console import Console
 from tests.integration.neighbours import Neighbours
 from tests.permission_proof import RECORDS
 
+_NEVER = 86_400.0
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """What the last tests recorded proves nothing about these."""
@@ -60,7 +62,8 @@ def platform(
             }
         ),
     }
-    with Runtime(data_dir, free_port(), settings, record_permissions=RECORDS) as runtime:
+    # Nobody kills this one. A busy machine takes seconds to write a large state, and nothing is answered meanwhile.
+    with Runtime(data_dir, free_port(), settings, snapshot_seconds=_NEVER, record_permissions=RECORDS) as runtime:
         for tenant in ("tenant_mine", "tenant_theirs"):
             new_tenant(runtime, tenant)
         yield runtime

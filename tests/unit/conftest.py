@@ -13,6 +13,7 @@ import httpx
 import httpx2
 import openai
 import pytest
+import pytest_socket
 from botocore import UNSIGNED
 from moto import mock_aws
 from moto.backends import get_backend
@@ -107,14 +108,27 @@ def _forget_settings() -> None:
 @pytest.fixture
 def table(setting: Callable[[str, str | None], None], monkeypatch: pytest.MonkeyPatch) -> str:
     """An empty table. Nothing sleeps: back-off is a matter of time, and time is not what these tests wait for."""
-    moto_tables = get_backend("dynamodb")[DEFAULT_ACCOUNT_ID][_ENVIRONMENT["AWS_DEFAULT_REGION"]].tables
-    moto_tables[_TABLE].items.clear()
+    _places().clear()
     monkeypatch.setattr(time, "sleep", lambda seconds: None)
     return _TABLE
 
 
+def _places() -> dict[Any, Any]:
+    """moto's items of the table, by their sort keys in their partitions."""
+    tables = get_backend("dynamodb")[DEFAULT_ACCOUNT_ID][_ENVIRONMENT["AWS_DEFAULT_REGION"]].tables
+    found: dict[Any, Any] = tables[_TABLE].items
+    return found
+
+
+@pytest.fixture
+def sockets() -> Iterator[None]:
+    """Look-ups that a test replaced stay blocked behind it otherwise, since pytest-socket looks before we undo that."""
+    yield
+    pytest_socket.enable_socket()
+
+
 @pytest.fixture(autouse=True)
-def fast_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
+def fast_passwords(sockets: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """bcrypt's least cost."""
     monkeypatch.setattr(passwords, "ROUNDS", 4)
 
@@ -153,8 +167,9 @@ def store(table: str) -> TenantStore:
 
 @pytest.fixture
 def items(table: str) -> Callable[[], list[dict[str, Any]]]:
-    """Reads the whole table as it is."""
-    return lambda: list(aws.dynamodb().scan(TableName=table)["Items"])
+    """Reads the whole table as it is, where moto keeps it: tests look after each write, and a scan takes its time."""
+    places = _places()
+    return lambda: [item.to_json()["Attributes"] for sorts in places.values() for item in sorts.values()]
 
 
 @pytest.fixture
