@@ -8,7 +8,7 @@ export PYTHONPATH := layers/shared
 export SAM_CLI_TELEMETRY := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-deploy check fix openapi layer-requirements build bench load contract coverage-table permission-table clean
+.PHONY: help setup run test test-deploy check check-style check-types check-imports check-template check-drift check-lock fix openapi layer-requirements build bench load contract coverage-table permission-table clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,14 +33,28 @@ test-deploy: $(READY) ## Build with SAM, deploy to the emulator with IAM enforce
 	@$(BIN)/pytest tests/deploy
 
 check: $(READY) ## Format, lint, types, import laws, template, drift of generated files
+	@$(MAKE) --no-print-directory -j $(WORKERS) $(if $(filter output-sync,$(.FEATURES)),-Otarget) \
+		check-types check-template check-drift check-lock check-style check-imports
+
+check-style:
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
+
+check-types:
 	@$(BIN)/mypy
+
+check-imports:
 	@$(BIN)/lint-imports
+
+check-template:
 	@$(BIN)/cfn-lint template.yaml
+
+check-drift:
 	@$(BIN)/python -m local.openapi --check
 	@$(BIN)/python -m tests.coverage_table --check
 	@$(BIN)/python -m tests.permission_table --check
+
+check-lock:
 	@$(BIN)/uv export --frozen --quiet --no-dev --no-hashes --no-header --no-annotate | cmp - layers/shared/requirements.txt \
 		|| { echo "layers/shared/requirements.txt drifts from uv.lock: run 'make layer-requirements'."; exit 1; }
 

@@ -93,3 +93,20 @@ SECTIONS: dict[str, dict[str, str]] = {
         "GET /openapi.json": "0, 1",
     },
 }
+
+PUBLIC = {
+    ("POST", "/auth/login"),
+    ("POST", "/auth/refresh"),
+    ("POST", "/auth/register"),
+    ("POST", "/auth/token"),
+    ("GET", "/auth/test-token"),
+    ("GET", "/docs"),
+    ("GET", "/health"),
+    ("GET", "/health/db"),
+    ("GET", "/openapi.json"),
+    ("GET", "/redoc"),
+}
+"""Anybody may call these and no others: a new public route is added here by hand."""
+
+AUTHENTICATED = {("GET", "/auth/me"), ("POST", "/auth/logout")}
+"""These need no scope, since they tell or change nothing but the caller's own: added by hand, too."""

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from shared.domain.scopes import PLATFORM, SCOPES
+from tests.house.contract import AUTHENTICATED, PUBLIC
 from tests.house.repository import FUNCTIONS, Function, api_functions, files, functions, imported, shown, syntax
 
 MAX_LINES = 40
@@ -134,28 +135,11 @@ def test_the_door_between_tenants_is_made_at_one_place() -> None:
     assert makers == {"layers/shared/shared/api/caller.py"}, f"ask Caller.all_tenants, which checks the scope: {makers}"
 
 
-# Anybody may call these and no others: a new public route is added here by hand.
-_PUBLIC: set[tuple[str, str]] = {
-    ("POST", "/auth/login"),
-    ("POST", "/auth/refresh"),
-    ("POST", "/auth/register"),
-    ("POST", "/auth/token"),
-    ("GET", "/auth/test-token"),
-    ("GET", "/docs"),
-    ("GET", "/health"),
-    ("GET", "/health/db"),
-    ("GET", "/openapi.json"),
-    ("GET", "/redoc"),
-}
-# These need no scope, since they tell or change nothing but the caller's own: added by hand, too.
-_AUTHENTICATED = {("GET", "/auth/me"), ("POST", "/auth/logout")}
-
-
 def test_the_public_routes_are_these_and_no_others() -> None:
     found = {function.route for function in api_functions() if function.public}
-    assert found == _PUBLIC, f"only one knows that these are public: {found ^ _PUBLIC}"
+    assert found == PUBLIC, f"only one knows that these are public: {found ^ PUBLIC}"
     found = {function.route for function in api_functions() if function.authenticated}
-    assert found == _AUTHENTICATED, f"only one knows that these need no scope: {found ^ _AUTHENTICATED}"
+    assert found == AUTHENTICATED, f"only one knows that these need no scope: {found ^ AUTHENTICATED}"
 
 
 def test_reading_needs_no_right_to_write() -> None:

@@ -57,6 +57,7 @@ def platform(
             {
                 "mine": {"tenant_id": "tenant_mine", "user_id": "mine-user", "scopes": ["admin"]},
                 "theirs": {"tenant_id": "tenant_theirs", "user_id": "theirs-user", "scopes": ["admin"]},
+                "generated": {"tenant_id": "tenant_generated", "user_id": "generated-user", "scopes": ["admin"]},
                 "no-scopes": {"tenant_id": "tenant_mine", "user_id": "nobody", "scopes": []},
                 "operator": {"tenant_id": "tenant_mine", "user_id": "operator", "scopes": ["admin", *sorted(PLATFORM)]},
             }
@@ -64,7 +65,7 @@ def platform(
     }
     # Nobody kills this one. A busy machine takes seconds to write a large state, and nothing is answered meanwhile.
     with Runtime(data_dir, free_port(), settings, snapshot_seconds=_NEVER, record_permissions=RECORDS) as runtime:
-        for tenant in ("tenant_mine", "tenant_theirs"):
+        for tenant in ("tenant_mine", "tenant_theirs", "tenant_generated"):
             new_tenant(runtime, tenant)
         yield runtime
         assert not runtime.refused, "permissions that template.yaml does not give"

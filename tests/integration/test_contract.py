@@ -10,7 +10,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from local.runtime import Runtime
@@ -21,8 +20,8 @@ _SEED = "20261121"
 
 
 @pytest.fixture(scope="module")
-def report(platform: Runtime, api: httpx.Client, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What Schemathesis found, as its JSON report says."""
+def report(platform: Runtime, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What Schemathesis found, as its JSON report says, in a tenant of its own, with lists of its own."""
     folder = tmp_path_factory.mktemp("contract")
     per_operation = 1 + _CASES // _operations()
     command = [
@@ -32,7 +31,7 @@ def report(platform: Runtime, api: httpx.Client, tmp_path_factory: pytest.TempPa
         "run",
         str(_ROOT / "openapi.json"),
         f"--url={platform.url}",
-        f"--header=X-API-Key: {api.headers['X-API-Key']}",
+        "--header=X-API-Key: generated",
         "--checks=all",
         f"--max-examples={per_operation}",
         f"--seed={_SEED}",

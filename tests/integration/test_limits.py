@@ -1,6 +1,7 @@
 """Limits over HTTP: exact under any number of requests at once, per tenant, and those that document 0 promises."""
 
 import time
+import uuid
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -18,7 +19,7 @@ AT_ONCE = 64
 _SECONDS = {"minute": 60, "hour": 3_600, "day": 86_400}
 
 
-def window(seconds: float = 25) -> str:
+def window(seconds: float = 300) -> str:
     """A kind of window that does not end within these seconds; at midnight, after a pause."""
     while True:
         for unit, size in _SECONDS.items():
@@ -41,9 +42,14 @@ def statuses(answers: list[httpx.Response]) -> dict[int, int]:
 
 
 def test_of_1000_requests_at_once_against_10_a_window_exactly_10_are_accepted(platform: Runtime) -> None:
-    unit = window()
-    key = new_tenant(platform, "ten", plan="free", limits={"requests": [f"10/{unit}"]}, burst=2_000)
-    answers = send(platform, key, 1_000)
+    for unit in (window(25), "hour", "day"):
+        limits = {"requests": [f"10/{unit}"]}
+        key = new_tenant(platform, f"ten-{uuid.uuid4().hex[:12]}", plan="free", limits=limits, burst=2_000)
+        number = time.time() // _SECONDS[unit]
+        answers = send(platform, key, 1_000)
+        # Once more if the window ended meanwhile, as it may on a busy machine.
+        if time.time() // _SECONDS[unit] == number:
+            break
     assert statuses(answers) == {200: 10, 429: 990}
     accepted = [answer for answer in answers if answer.status_code == 200]
     left = sorted(int(answer.headers["X-RateLimit-Remaining"]) for answer in accepted)
@@ -59,7 +65,7 @@ def test_of_1000_requests_at_once_against_10_a_window_exactly_10_are_accepted(pl
 @pytest.mark.parametrize(("tenant", "limit", "unit"), [("tenant_a", 10, "hour"), ("tenant_c", 5, "minute")])
 def test_the_demo_tenants_have_the_limits_of_document_0(platform: Runtime, tenant: str, limit: int, unit: str) -> None:
     size = _SECONDS[unit]
-    if size - time.time() % size < 10:
+    if size - time.time() % size < 20:
         time.sleep(size - time.time() % size)
     assert statuses(send(platform, tenant, limit + 5)) == {200: limit, 429: 5}
 
@@ -134,7 +140,7 @@ def test_the_gateway_counts_each_tenant_by_a_key_of_its_own(platform: Runtime) -
 def wait_for_gateway_key(platform: Runtime, tenant: str) -> None:
     """Until the table's stream has brought the tenant its key."""
     gateway: Any = aws_client("apigateway", platform.emulator_url)
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         keys = [key["id"] for key in gateway.get_api_keys(limit=500)["items"] if key["name"].endswith(f":{tenant}")]
         if keys and gateway.get_usage_plans(keyId=keys[0])["items"]:

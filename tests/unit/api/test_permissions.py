@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import pytest
 
 from shared.domain.scopes import ADMIN, PLATFORM, SCOPES
+from tests.house.contract import AUTHENTICATED, PUBLIC
 from tests.unit.support.gateway import Api, Route, routes
 
 NEEDED = {
@@ -73,20 +74,6 @@ NEEDED = {
     ("POST", "/runtime/executions/{execution_id}/cancel"): "runs:write",
     ("GET", "/audit"): "audit:read",
 }
-PUBLIC = {
-    ("POST", "/auth/login"),
-    ("POST", "/auth/refresh"),
-    ("POST", "/auth/register"),
-    ("POST", "/auth/token"),
-    ("GET", "/auth/test-token"),
-    ("GET", "/docs"),
-    ("GET", "/health"),
-    ("GET", "/health/db"),
-    ("GET", "/openapi.json"),
-    ("GET", "/redoc"),
-}
-# Whoever is known may call these.
-AUTHENTICATED = {("GET", "/auth/me"), ("POST", "/auth/logout")}
 
 
 def each(wanted: Iterable[tuple[str, str]]) -> pytest.MarkDecorator:
