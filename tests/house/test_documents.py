@@ -3,6 +3,8 @@
 import importlib
 import inspect
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,8 +12,9 @@ import pytest
 from pydantic import AfterValidator, BaseModel, TypeAdapter
 from pydantic.fields import FieldInfo
 
+from operations.__main__ import commands
 from shared import config
-from tests.house.repository import ROOT, deployed
+from tests.house.repository import ROOT, deployed, files, shown
 
 LIMITS = ROOT / "docs" / "limits.md"
 _ROW = re.compile(r"^\| (?P<what>.+?) \| (?P<figure>.+?) \| `(?P<source>[^`]+)` \|$")
@@ -86,3 +89,67 @@ def test_the_page_of_limits_names_many() -> None:
 def test_every_limit_is_the_codes_own(source: str, figure: str, monkeypatch: pytest.MonkeyPatch) -> None:
     told = figure.partition(" ")[0].replace(",", "")
     assert told == _stands(source, monkeypatch), f"docs/limits.md says {figure} where {source} says otherwise"
+
+
+_COMMANDS = re.compile(r"python -m (operations\.\w+)([^\n`#;|]*)")
+_TARGETS = re.compile(r"(?:^|[`(;&|]|then )\s*make ([a-z][a-z-]*)\b", re.MULTILINE)
+_LINKS = re.compile(r"\]\(([^)#:]+)(?:#([^)]+))?\)")
+
+
+def _texts() -> dict[str, str]:
+    return {shown(file): file.read_text() for file in files(".md")}
+
+
+def _told() -> list[tuple[str, str, str]]:
+    """The commands of the operator in all documents: file, module, arguments."""
+    return [(name, match[1], match[2]) for name, text in _texts().items() for match in _COMMANDS.finditer(text)]
+
+
+def test_the_documents_name_commands() -> None:
+    named = {module.removeprefix("operations.") for _, module, _ in _told()}
+    assert named >= commands().keys(), f"say in docs/operations.md what {commands().keys() - named} is for"
+
+
+@pytest.mark.parametrize("module", sorted({module for _, module, _ in _told()}))
+def test_every_command_told_of_exists_and_takes_what_is_told(module: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", module, "--help"], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    for name, told, arguments in _told():
+        if told == module:
+            unknown = [flag for flag in re.findall(r"--[a-z-]+", arguments) if flag not in done.stdout]
+            assert not unknown, f"{name}: {module} knows no {unknown}"
+            assert "--stack" in arguments or "..." in arguments or not arguments.strip(), f"{name}: which stack?"
+
+
+def test_every_make_target_told_of_exists() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    told = {(name, target) for name, text in _texts().items() for target in _TARGETS.findall(_code(text))}
+    assert len(told) > 5
+    unknown = sorted(one for one in told if one[1] not in targets)
+    assert not unknown, f"no such target in the Makefile: {unknown}"
+
+
+def _code(text: str) -> str:
+    """What stands in fences and backticks, each on a line of its own."""
+    fences = re.findall(r"^```[a-z]*\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    return "\n".join([*fences, *re.findall(r"`([^`\n]+)`", text)])
+
+
+def test_every_link_of_the_operators_documents_leads_somewhere() -> None:
+    broken = []
+    for file in (LIMITS, LIMITS.with_name("operations.md"), LIMITS.with_name("alarms.md"), ROOT / "README.md"):
+        for target, anchor in _LINKS.findall(file.read_text()):
+            there = file.parent / target
+            if not there.exists():
+                broken.append(f"{shown(file)}: {target}")
+            elif anchor and there.suffix == ".md" and anchor not in _anchors(there.read_text()):
+                broken.append(f"{shown(file)}: {target}#{anchor}")
+    assert not broken, f"no such file or heading: {broken}"
+
+
+def _anchors(text: str) -> set[str]:
+    """How headings are linked to, as on GitHub."""
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading).lower().replace(" ", "-") for heading in headings}
