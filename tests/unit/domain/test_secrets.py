@@ -1,15 +1,18 @@
 """Secrets of tools: sent where they belong, shown nowhere, and out of reach where they are the platform's."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
 import httpx
 import pytest
 
+from shared.clients import secrets
 from tests.unit.support import runs
 from tests.unit.support.gateway import Api
 from tests.unit.support.model import ScriptedModel, call
 from tests.unit.support.server import ToolServer
+from tests.unit.support.vault import Vault
 
 pytestmark = pytest.mark.usefixtures("machine")
 SECRET = 's3cr3t "value"'
@@ -101,6 +104,45 @@ def test_bare_name_is_readable_if_the_operator_lists_it(
     model.asks(call("lookup", {}, id="c1")).says("done")
     assert runs.start(api)["tools_called"][0]["status"] == "succeeded"
     assert server.requests[0].headers["authorization"] == f"Bearer {SECRET}"
+
+
+def test_key_of_the_vault(
+    api: Api, model: ScriptedModel, server: ToolServer, setting: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    setting("TOOL_SECRET_VALUES_SECRET", "arn:tools")
+    vault = Vault("arn:tools", json.dumps({"TEA_SHOP": SECRET})).opened(monkeypatch)
+    assert run_with_secret(api, model, "SECRET_TEA_SHOP")["tool_call_id"] == "c1"
+    assert server.requests[0].headers["authorization"] == f"Bearer {SECRET}"
+    assert vault.asked == ["AWSCURRENT", "AWSPREVIOUS"]
+
+
+def test_settings_go_before_the_vault(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
+    setting("SECRET_TEA_SHOP", SECRET)
+    setting("TOOL_SECRET_VALUES_SECRET", "arn:tools")
+    vault = Vault("arn:tools", "{}").opened(monkeypatch)
+    assert secrets.tool_secret("TEA_SHOP") == SECRET
+    assert vault.asked == []
+
+
+def test_new_value_of_the_vault_counts_within_five_minutes(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch, travel: Callable[[float], None]
+) -> None:
+    setting("TOOL_SECRET_VALUES_SECRET", "arn:tools")
+    vault = Vault("arn:tools", "{}").opened(monkeypatch)
+    assert secrets.tool_secret("TEA_SHOP") is None
+    vault.rotate(json.dumps({"TEA_SHOP": SECRET}))
+    travel(301)
+    assert secrets.tool_secret("TEA_SHOP") == SECRET
+
+
+@pytest.mark.parametrize("stored", ["", "no JSON: s3cr3t", "[]", "null", '{"TEA_SHOP": 7}', '{"TEA_SHOP": {"a": "b"}}'])
+def test_vault_that_holds_something_else(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], stored: str
+) -> None:
+    setting("TOOL_SECRET_VALUES_SECRET", "arn:tools")
+    Vault("arn:tools", stored).opened(monkeypatch)
+    assert secrets.tool_secret("TEA_SHOP") is None
+    assert "s3cr3t" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("value", ["line\nbreak", "nul\0", "ümlaut"])

@@ -10,6 +10,7 @@ from functools import cache
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from shared import config
 from shared.clients import aws
 from shared.telemetry import logger
 
@@ -109,6 +110,27 @@ def _stage(secret_id: str, stage: str) -> list[str]:
     except vault.exceptions.ResourceNotFoundException:
         # A secret that was never rotated has no previous value.
         return []
+
+
+def tool_secret(reference: str) -> str | None:
+    """The secret of a tool: from the settings (`config.tool_secret`), else from the secret `ToolSecrets`, a JSON object
+    of references and values; a value that was put in counts within `KEPT_SECONDS`."""
+    value = config.tool_secret(reference)
+    if value is not None:
+        return value
+    stored = ring("TOOL_SECRET_VALUES").current()
+    if stored is None:
+        return None
+    try:
+        values = json.loads(stored[1])
+    except ValueError:
+        values = None
+    if not isinstance(values, dict):
+        # Without the cause, which would quote what stands there.
+        logger.error("the secret ToolSecrets is no JSON object")
+        return None
+    found = values.get(reference.removeprefix("SECRET_"))
+    return found if isinstance(found, str) else None
 
 
 @cache

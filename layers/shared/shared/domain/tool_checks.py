@@ -11,7 +11,8 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from shared.clients.address import Target, is_operator_network, is_public, parse_url
-from shared.config import settings, tool_secret
+from shared.clients.secrets import tool_secret
+from shared.config import settings
 from shared.domain import internal_tools, schemas, tool_requests, tools
 from shared.domain.bindings import Hostname, SecretRef
 from shared.domain.fields import Model, Record, json_size

@@ -8,7 +8,8 @@ from urllib.parse import quote
 from shared.clients import http, oauth2, service_tokens
 from shared.clients.address import parse_url
 from shared.clients.oauth2 import Grant
-from shared.config import settings, tool_secret
+from shared.clients.secrets import tool_secret
+from shared.config import settings
 from shared.domain.plans import PlannedTool
 from shared.errors import ToolError
 
