@@ -15,6 +15,7 @@ from local.deploy import client
 from local.runtime import Runtime
 from tests.integration import operator_commands as operator
 from tests.integration.conftest import new_tenant
+from tests.integration.neighbours import Neighbours
 
 _number = count()
 
@@ -114,3 +115,27 @@ def test_a_new_jwt_secret_signs_nobody_out(platform: Runtime, fresh_environments
         assert after.split(".")[0] != before["access_token"].split(".")[0], "signed by another secret"
         assert (bearer(platform, after), bearer(platform, before["access_token"])) == (200, 200)
         assert "Wait, or --now" in operator.refusal(platform, "rotate_secret", "jwt", "--yes")
+
+
+def test_a_tools_secret_is_put_in_without_a_deployment(
+    platform: Runtime, api: httpx.Client, neighbours: Neighbours, fresh_environments: Callable[[], None]
+) -> None:
+    """As docs/operations.md says: the worker that calls and `validate` read it by their own roles."""
+    reference, path = f"VAULT_{next(_number)}", "/tool/mirror/vault"
+    draft = {"name": reference.lower(), "endpoint": neighbours.url + path, "auth_type": "api_key"}
+    tool = api.post("/tools", json=draft).json()["id"]
+
+    def validated() -> bool:
+        return bool(api.post(f"/tools/{tool}/validate", json={"secrets_ref": reference}).json()["valid"])
+
+    assert not validated()
+    vault = client("secretsmanager", platform.emulator_url)
+    vault.put_secret_value(
+        SecretId=platform.stack.resources["ToolSecrets"], SecretString=json.dumps({reference: "s3cr3t of the vault"})
+    )
+    fresh_environments()
+    assert validated()
+    run = api.post(f"/tools/{tool}/execute", json={"args": {}, "secrets_ref": reference}).json()
+    assert run["status"] == "succeeded", run
+    assert neighbours.seen[path][-1][0]["authorization"] == "Bearer s3cr3t of the vault"
+    assert "s3cr3t" not in json.dumps(run)
