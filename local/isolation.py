@@ -216,4 +216,5 @@ def _cached_per_function(plain: Callable[..., Any]) -> Callable[..., Any]:
     def called(*args: Any) -> Any:
         return kept(at_work.get(), *args)
 
+    called.cache_clear = kept.cache_clear  # type: ignore[attr-defined]
     return called
