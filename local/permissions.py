@@ -35,7 +35,7 @@ _TRANSACTION_ACTIONS = {
     "Get": "GetItem",
 }
 # Operations whose action is called otherwise.
-_OTHER_NAMES = {"lambda:Invoke": "lambda:InvokeFunction"}
+_OTHER_NAMES = {"lambda:Invoke": "lambda:InvokeFunction", "sqs:SendMessageBatch": "sqs:SendMessage"}
 
 
 @dataclass(frozen=True, slots=True)
