@@ -25,3 +25,4 @@ def succeed(function: Function, stack: Deployed, world: World) -> None:
     assert not refused, f"IAM refused: {refused}"
     assert answer.error is None, f"{answer.error}: {answer.payload}"
     success.prove(function, answer.payload)
+    stack.called.add(function.logical_id)

@@ -55,8 +55,12 @@ def deployed(built: Path, outside: str, tmp_path_factory: pytest.TempPathFactory
         port = int(probe.getsockname()[1])
     folder = tmp_path_factory.mktemp("deployed")
     with deployment.deployed(built, folder, port, worlds.parameters(outside), outside, say) as stack:
-        say(f"deployed {len(stack.processed['Resources'])} resources")
+        resources = len(stack.processed["Resources"])
+        say(f"deployed {resources} resources")
         yield stack
+        say(
+            f"{len(stack.called)} functions have succeeded under their own roles, in a stack of {resources} resources\n"
+        )
 
 
 @pytest.fixture(scope="session")

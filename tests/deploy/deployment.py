@@ -1,6 +1,7 @@
 """The real template in the emulator with IAM enforced: deployed by `sam deploy`, called through Lambda."""
 
 import json
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,10 +32,12 @@ class Deployed:
         python: the interpreter that sees what Lambda's own sees.
         resources: physical ids by logical ids.
         processed: the template as CloudFormation has it, expanded by SAM.
+        called: the functions that have succeeded under their own role.
     """
 
     def __init__(self, url: str, python: Path, refusals: Path) -> None:
         self.url, self.python, self._refusals = url, python, refusals
+        self.called: set[str] = set()
         self.client = cache(lambda service: deploy.client(service, url))
         stack = self.client("cloudformation")
         described = stack.describe_stack_resources(StackName=STACK)["StackResources"]
@@ -90,6 +93,7 @@ def deployed(
         yield stack
     finally:
         emulator.stop()
+        shutil.rmtree(workers, ignore_errors=True)
 
 
 def _sam_deploy(built: Path, folder: Path, url: str, values: Mapping[str, str], say: Callable[[str], None]) -> None:
@@ -115,22 +119,30 @@ def for_deployment(written: Mapping[str, Any]) -> dict[str, Any]:
     secrets = {name for name, resource in resources.items() if resource["Type"] == "AWS::SecretsManager::Secret"}
     for resource in resources.values():
         properties = resource.get("Properties", {})
-        for policy in properties.get("Policies", ()):
-            for statement in policy["Statement"] if isinstance(policy, dict) else ():
-                # Ref is a secret's ARN for AWS and its name here, which no policy matches.
-                statement["Resource"] = _by_arn(statement["Resource"], secrets)
+        _grant_by_arn(properties, secrets)
         if resource["Type"] == "AWS::Serverless::Function" and "Layers" in properties:
             # Layers of other accounts, such as Lambda Web Adapter, are out of reach.
             properties["Layers"] = [layer for layer in properties["Layers"] if "Ref" in layer]
     return edited
 
 
-def _by_arn(resource: Any, secrets: Set[str]) -> Any:
-    if isinstance(resource, list):
-        return [_by_arn(one, secrets) for one in resource]
-    if isinstance(resource, dict) and resource.get("Ref") in secrets:
-        return {"Fn::GetAtt": [resource["Ref"], "Id"]}
-    return resource
+def _grant_by_arn(node: Any, secrets: Set[str]) -> None:
+    """Name secrets by ARN in all policies: Ref is that for AWS, but a secret's name here, which no policy matches."""
+    if isinstance(node, list):
+        for one in node:
+            _grant_by_arn(one, secrets)
+    elif isinstance(node, dict):
+        if "Effect" in node and "Resource" in node:
+            several = isinstance(node["Resource"], list)
+            named = node["Resource"] if several else [node["Resource"]]
+            arns = [{"Fn::GetAtt": [one["Ref"], "Id"]} if one in _references(secrets) else one for one in named]
+            node["Resource"] = arns if several else arns[0]
+        for one in node.values():
+            _grant_by_arn(one, secrets)
+
+
+def _references(names: Set[str]) -> list[dict[str, str]]:
+    return [{"Ref": name} for name in names]
 
 
 def _mend(stack: Deployed) -> None:

@@ -24,8 +24,10 @@ def _configured(stack: Deployed, **changes: Any) -> Iterator[None]:
     before = client.get_function_configuration(FunctionName=name)
     kept = {"Handler": before["Handler"], "Layers": [layer["Arn"] for layer in before["Layers"]]}
     client.update_function_configuration(FunctionName=name, **changes)
-    yield
-    client.update_function_configuration(FunctionName=name, **{key: kept[key] for key in changes})
+    try:
+        yield
+    finally:
+        client.update_function_configuration(FunctionName=name, **{key: kept[key] for key in changes})
 
 
 @contextmanager
@@ -40,9 +42,11 @@ def _without(stack: Deployed, action: str) -> Iterator[None]:
     for name, policy in policies.items():
         spoilt = json.dumps(policy).replace(action, "dynamodb:DescribeTable")
         iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=spoilt)
-    yield
-    for name, policy in policies.items():
-        iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=json.dumps(policy))
+    try:
+        yield
+    finally:
+        for name, policy in policies.items():
+            iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=json.dumps(policy))
 
 
 def test_without_a_fault_it_succeeds(deployed: Deployed, the_world: World) -> None:

@@ -47,6 +47,7 @@ def test_a_streamed_function_succeeds_under_its_own_role(
             if "result" in events or event["httpMethod"] == "GET":
                 break
     assert deployed.refusals()[before:] == []
+    deployed.called.add(function.logical_id)
 
 
 @contextmanager
