@@ -184,7 +184,7 @@ class Api:
             "multiValueQueryStringParameters": values or None,
             "pathParameters": parameters or None,
             "stageVariables": None,
-            "requestContext": {"stage": "live", "path": f"/live{path}", "authorizer": speaks}
+            "requestContext": {"stage": "live", "path": path, "authorizer": speaks}
             | {"identity": {"sourceIp": "203.0.113.7"}},
             "body": body,
             "isBase64Encoded": False,

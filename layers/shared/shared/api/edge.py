@@ -19,6 +19,7 @@ from shared.api import cors, idempotency
 from shared.api.audit import Call
 from shared.api.caller import Authenticated, Caller, Permission, Public, Visitor, check, identify, visit
 from shared.api.metering import Meter
+from shared.api.places import base_path_of, placed
 from shared.domain.scopes import EXECUTE
 from shared.errors import BadRequest, NotFound, PayloadTooLarge, PlatformError, TableBusy, Unavailable, Unprocessable
 from shared.store.ids import is_id, new_id
@@ -66,7 +67,8 @@ def edge(app: APIGatewayRestResolver) -> Handler:
             clear_log_context()
         added = {"X-Trace-Id": trace_id} | cors.headers(_header(event, "origin"))
         # A refusal speaks of the limit that refused; else the answer tells how the limits stand.
-        said = {name: [value] for name, value in meter.headers.items()} | answer.get("multiValueHeaders", {})
+        said = {name: [value] for name, value in meter.headers.items()}
+        said |= placed(answer.get("multiValueHeaders", {}), base_path_of(event))
         answer["multiValueHeaders"] = said | {name: [value] for name, value in added.items()}
         return answer
 

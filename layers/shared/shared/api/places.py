@@ -1,5 +1,9 @@
 """Where the API was asked: its address as the client sees it."""
 
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import unquote
+
 from aws_lambda_powertools.event_handler import Request
 
 MOUNT = "/api/v1"
@@ -8,9 +12,27 @@ MOUNT = "/api/v1"
 
 def base_path(request: Request) -> str:
     """What stands before the route in the client's path: nothing, the stage, or the base path of a domain."""
-    event = request.resolved_event.raw_event
-    path = str((event.get("requestContext") or {}).get("path") or "")
-    return path.removesuffix(event["resource"]) if path.endswith(event["resource"]) else ""
+    return base_path_of(request.resolved_event.raw_event)
+
+
+def base_path_of(event: Mapping[str, Any]) -> str:
+    """The same, of a request's event. Only `requestContext.path` is what the client asked for, and it may be encoded."""
+    route: str = event["resource"]
+    for name, value in (event.get("pathParameters") or {}).items():
+        route = route.replace(f"{{{name}}}", value)
+    path, route = unquote(str((event.get("requestContext") or {}).get("path") or "")).rstrip("/"), unquote(route)
+    return path.removesuffix(route) if path.endswith(route) else ""
+
+
+def placed(headers: dict[str, list[str]], base: str) -> dict[str, list[str]]:
+    """The headers of an answer, their paths as the client sees them: `Location`, and `Link` to the next page."""
+    begins = {"Location": "/", "Link": "</"}
+    return headers | {
+        name: [
+            value.replace("/", f"{base}/", 1) if value.startswith(begins[name]) else value for value in headers[name]
+        ]
+        for name in begins.keys() & headers.keys()
+    }
 
 
 def address(request: Request) -> str:
