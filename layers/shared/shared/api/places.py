@@ -16,7 +16,7 @@ def base_path(request: Request) -> str:
 
 
 def base_path_of(event: Mapping[str, Any]) -> str:
-    """The same, of a request's event. Only `requestContext.path` is what the client asked for, and it may be encoded."""
+    """The same, of an event. Only its `requestContext.path` is what the client asked for, and it may be encoded."""
     route: str = event["resource"]
     for name, value in (event.get("pathParameters") or {}).items():
         route = route.replace(f"{{{name}}}", value)
