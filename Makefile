@@ -72,6 +72,10 @@ build: $(READY) ## Validate the template and build the packages with SAM
 	@$(BIN)/sam validate --lint
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/sam build --cached --parallel
 
+.PHONY: deploy
+deploy: $(READY) ## Build and deploy to AWS: ENV=dev, staging or prod, as samconfig.toml describes them
+	@$(BIN)/python -m deployment "$(ENV)"
+
 bench: $(READY) ## Measure the local platform; results go to docs/performance.md
 	@$(BIN)/python -m benchmarks
 
