@@ -1,7 +1,6 @@
 """Dead letters: what is parked waits, its cause is mended, and the operator's command brings it back, to one effect."""
 
 import json
-import threading
 import time
 import uuid
 from collections.abc import Callable
@@ -72,7 +71,6 @@ def test_a_run_that_could_not_be_begun_is_begun_once_its_record_is_mended(
 ) -> None:
     letters = Letters(platform, "CallUpDeadLetters").emptied()
     agent, gate = f"redrive-{uuid.uuid4().hex[:8]}", f"/tool/gate/{uuid.uuid4().hex}"
-    neighbours.gates[gate] = threading.Event()
     neighbours.script[agent] = [says("first", gate=gate), says("second"), says("one too many")]
     api.post("/agents", json={"name": agent, "model": f"custom:{agent}"}).raise_for_status()
     task = {"agent_id": agent, "input_message": "go", "session_id": agent, "on_conflict": "enqueue"}
@@ -80,7 +78,7 @@ def test_a_run_that_could_not_be_begun_is_begun_once_its_record_is_mended(
     place = ("TENANT#tenant_mine#WAITING", second)
     whole = item(platform, *place)["doc"]["S"]
     update(platform, *place, "SET doc = :doc", doc="{}")
-    neighbours.gates[gate].set()
+    neighbours.gate(gate).set()
     eventually(letters.count, lambda count: count == 1)
     shown = done(platform, "redrive", "--queue", "CallUpDeadLetters")
     assert f"TENANT#tenant_mine#WAITING / {second}" in shown
@@ -104,6 +102,35 @@ def test_a_run_that_could_not_be_begun_is_begun_once_its_record_is_mended(
     assert api.get(f"/runs/{first}").json()["status"] == "succeeded"
 
 
+def test_what_cannot_even_be_parked_is_given_again(platform: Runtime, api: httpx.Client) -> None:
+    letters = Letters(platform, "AuditDeadLetters").emptied()
+    functions = client("lambda", platform.emulator_url)
+
+    def result() -> str:
+        (mapping,) = [
+            one
+            for one in functions.list_event_source_mappings()["EventSourceMappings"]
+            if platform.stack.resources["AuditRecord"] in one["FunctionArn"].split(":")
+        ]
+        return str(mapping["LastProcessingResult"])
+
+    letters.sqs.delete_queue(QueueUrl=letters.address)
+    try:
+        poison = {"doc": {"S": "{}"}, "version": {"N": "1"}, "by": {"S": "{"}}
+        place = {"pk": {"S": "TENANT#x#AGENT"}, "sk": {"S": uuid.uuid4().hex}}
+        client("dynamodb", platform.emulator_url).put_item(
+            TableName=platform.stack.resources["Table"], Item=place | poison
+        )
+        trace = uuid.uuid4().hex
+        api.post("/agents", json={"name": trace}, headers={"X-Trace-Id": trace}).raise_for_status()
+        eventually(result, lambda said: said == "FAILED")
+    finally:
+        letters.sqs.create_queue(QueueName=letters.address.rpartition("/")[2])
+    eventually(letters.count, lambda count: count == 1)
+    eventually(lambda: [one for one in api.get("/audit").json() if one["trace_id"] == trace], bool)
+    letters.emptied()
+
+
 def test_what_lambda_gave_up_is_taken_from_the_stream_again(platform: Runtime, api: httpx.Client) -> None:
     letters = Letters(platform, "AuditDeadLetters").emptied()
     name = f"redriven-{uuid.uuid4().hex[:8]}"
@@ -122,12 +149,13 @@ def test_what_lambda_gave_up_is_taken_from_the_stream_again(platform: Runtime, a
     shards = streams.describe_stream(StreamArn=stream["StreamArn"])["StreamDescription"]["Shards"]
     shard, number = _place(streams, stream["StreamArn"], shards, made["id"])
     info = {"shardId": shard, "startSequenceNumber": number, "endSequenceNumber": number, "batchSize": 1}
-    letter = {
-        "requestContext": {"condition": "RetryAttemptsExhausted"},
-        "DDBStreamBatchInfo": info | {"streamArn": stream["StreamArn"]},
-    }
+
+    def letter(arn: str) -> str:
+        given_up = {"requestContext": {"condition": "RetryAttemptsExhausted"}}
+        return json.dumps(given_up | {"DDBStreamBatchInfo": info | {"streamArn": arn}})
+
     for _ in range(2):
-        letters.sqs.send_message(QueueUrl=letters.address, MessageBody=json.dumps(letter))
+        letters.sqs.send_message(QueueUrl=letters.address, MessageBody=letter(stream["StreamArn"]))
         assert letters.redriven() == "1 brought back, 0 left."
         assert [one["id"] for one in told()] == [record["id"]]
     # A record of ours that was too large for a message: what stands in the table says as much.
@@ -137,8 +165,7 @@ def test_what_lambda_gave_up_is_taken_from_the_stream_again(platform: Runtime, a
     letters.sqs.send_message(QueueUrl=letters.address, MessageBody=json.dumps({"reason": "large", "record": small}))
     assert letters.redriven() == "1 brought back, 0 left."
     assert [one["id"] for one in told()] == [record["id"]]
-    forgotten = letter | {"DDBStreamBatchInfo": letter["DDBStreamBatchInfo"] | {"streamArn": f"{stream['StreamArn']}x"}}
-    letters.sqs.send_message(QueueUrl=letters.address, MessageBody=json.dumps(forgotten))
+    letters.sqs.send_message(QueueUrl=letters.address, MessageBody=letter(f"{stream['StreamArn']}x"))
     assert letters.redriven() == "0 brought back, 1 left."
     letters.emptied()
 
