@@ -106,4 +106,4 @@ def console(tmp_path: Path, free_port: Callable[[], int]) -> Iterator[Callable[.
     for one in started:
         if one.process.poll() is None:
             one.process.terminate()
-        one.process.communicate(timeout=30)
+        one.process.communicate(timeout=90)

@@ -49,15 +49,15 @@ class Console:
 
     def ended(self) -> tuple[int, str]:
         """The exit code and what stands on standard error."""
-        _, errors = self.process.communicate(timeout=30)
+        _, errors = self.process.communicate(timeout=90)
         return self.process.returncode, errors
 
     def kill(self) -> None:
         """SIGKILL, and wait until the emulator, which saves itself, is gone too."""
         emulator = Path(f"/proc/{self.emulator()}")
         self.process.send_signal(signal.SIGKILL)
-        self.process.communicate(timeout=30)
-        deadline = time.monotonic() + 30
+        self.process.communicate(timeout=90)
+        deadline = time.monotonic() + 90
         while emulator.exists():
             assert time.monotonic() < deadline, "the emulator outlived its host"
             time.sleep(0.05)

@@ -17,10 +17,10 @@ COMMITTED: dict[str, Any] = json.loads((Path(__file__).parents[2] / "openapi.jso
 
 @pytest.mark.covers("GET /health", "GET /health/db")
 def test_anybody_may_ask_how_it_is(platform: Runtime) -> None:
-    assert httpx.get(f"{platform.url}/health").json() == {"status": "ok"}
-    assert httpx.get(f"{platform.url}/api/v1/health").json() == {"status": "healthy"}
+    assert httpx.get(f"{platform.url}/health", timeout=35).json() == {"status": "ok"}
+    assert httpx.get(f"{platform.url}/api/v1/health", timeout=35).json() == {"status": "healthy"}
     for base in ("", "/api/v1"):
-        answer = httpx.get(f"{platform.url}{base}/health/db")
+        answer = httpx.get(f"{platform.url}{base}/health/db", timeout=35)
         assert answer.status_code == 200
         assert answer.json()["status"] == "ok"
         assert 0 < answer.json()["latency_ms"] < 10_000
@@ -29,7 +29,7 @@ def test_anybody_may_ask_how_it_is(platform: Runtime) -> None:
 @pytest.mark.covers("GET /openapi.json")
 def test_the_document_leads_to_where_it_was_found(platform: Runtime) -> None:
     for base in ("", "/api/v1"):
-        answer = httpx.get(f"{platform.url}{base}/openapi.json")
+        answer = httpx.get(f"{platform.url}{base}/openapi.json", timeout=35)
         document = answer.json()
         assert document["servers"] == [{"url": platform.url + base}]
         assert document["paths"] == COMMITTED["paths"]
@@ -39,7 +39,7 @@ def test_the_document_leads_to_where_it_was_found(platform: Runtime) -> None:
 @pytest.mark.covers("GET /docs", "GET /redoc")
 @pytest.mark.parametrize("path", ["/docs", "/redoc", "/api/v1/docs", "/api/v1/redoc"])
 def test_a_page_is_whole_and_its_scripts_are_sound(platform: Runtime, path: str, tmp_path: Path) -> None:
-    answer = httpx.get(platform.url + path)
+    answer = httpx.get(platform.url + path, timeout=35)
     assert (answer.status_code, answer.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
     assert answer.headers["X-Trace-Id"]
     scripts = re.findall(r"<script>(.*?)</script>", answer.text, re.DOTALL)

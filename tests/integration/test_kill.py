@@ -55,10 +55,10 @@ class Platform:
             self.console.ended()
 
     def get(self, path: str) -> Any:
-        return httpx.get(self.url + path, headers=self.key, timeout=30).json()
+        return httpx.get(self.url + path, headers=self.key, timeout=60).json()
 
     def post(self, path: str, body: Any, **headers: str) -> httpx.Response:
-        return httpx.post(self.url + path, headers=self.key | headers, json=body, timeout=30)
+        return httpx.post(self.url + path, headers=self.key | headers, json=body, timeout=60)
 
 
 @pytest.fixture(scope="module")
@@ -211,7 +211,7 @@ def test_killed_while_a_run_is_streamed(killable: Platform, neighbours: Neighbou
     seen = ""
     with (
         contextlib.suppress(httpx.HTTPError),
-        httpx.stream("POST", f"{killable.url}/runs/stream", headers=killable.key, json=task, timeout=30) as response,
+        httpx.stream("POST", f"{killable.url}/runs/stream", headers=killable.key, json=task, timeout=60) as response,
     ):
         for text in response.iter_text():
             seen += text

@@ -198,7 +198,7 @@ def test_a_function_can_be_invoked_directly(stub: Runtime) -> None:
 
 def test_only_the_emulator_may_use_the_invocation_endpoint(stub: Runtime) -> None:
     headers = {"X-Amzn-Lambda-Function-Name": stub.stack.functions["Open"].name}
-    assert httpx.post(f"{stub.tools_url}/_invoke", json={}, headers=headers).status_code == 403
+    assert httpx.post(f"{stub.tools_url}/_invoke", json={}, headers=headers, timeout=35).status_code == 403
 
 
 def test_the_table_expires_items(stub: Runtime) -> None:
@@ -237,8 +237,8 @@ def test_executions_start_without_the_emulators_pause(stub: Runtime) -> None:
 
 
 def test_the_echo_tool_says_what_it_got(stub: Runtime) -> None:
-    assert httpx.post(f"{stub.tools_url}/echo", json={"a": 1}).json() == {"echo": {"a": 1}}
-    assert httpx.get(f"{stub.tools_url}/echo", params={"a": "1"}).json() == {"echo": {"a": "1"}}
+    assert httpx.post(f"{stub.tools_url}/echo", json={"a": 1}, timeout=35).json() == {"echo": {"a": 1}}
+    assert httpx.get(f"{stub.tools_url}/echo", params={"a": "1"}, timeout=35).json() == {"echo": {"a": "1"}}
 
 
 def test_the_offline_model_calls_a_tool_and_quotes_it(model: openai.OpenAI) -> None:

@@ -41,7 +41,7 @@ def test_nothing_of_a_runtime_is_left_in_the_process(tmp_path: Path, free_port: 
     port = free_port()
     with Runtime(tmp_path, port, template=STUB / "template.yaml") as runtime:
         assert os.environ["AWS_ENDPOINT_URL"] == runtime.emulator_url
-        assert httpx.get(f"{runtime.url}/who", headers={"X-API-Key": runtime.admin_key}).status_code == 502
+        assert httpx.get(f"{runtime.url}/who", headers={"X-API-Key": runtime.admin_key}, timeout=35).status_code == 502
     assert state() == before
     deadline = time.monotonic() + 60
     while left := set(threading.enumerate()) - threads:
@@ -89,7 +89,7 @@ def test_an_interrupted_execution_goes_on_after_a_restart(tmp_path: Path, free_p
 def test_a_killed_emulator_loses_moments_only(tmp_path: Path, free_port: Callable[[], int]) -> None:
     port = free_port()
     with Runtime(tmp_path, port, template=STUB / "template.yaml", snapshot_seconds=0.1) as runtime:
-        assert httpx.put(f"{runtime.url}/items/kept", headers={"X-API-Key": "tenant_a"}).status_code == 200
+        assert httpx.put(f"{runtime.url}/items/kept", headers={"X-API-Key": "tenant_a"}, timeout=35).status_code == 200
         saved = tmp_path / "state" / "dynamodb.json"
         deadline = time.monotonic() + 60
         while not (saved.exists() and "kept" in saved.read_text()):
@@ -102,7 +102,7 @@ def test_a_killed_emulator_loses_moments_only(tmp_path: Path, free_port: Callabl
         with pytest.raises(LocalError, match="the emulator ended unexpectedly"):
             runtime.check()
     with Runtime(tmp_path, port, template=STUB / "template.yaml") as runtime:
-        answer = httpx.get(f"{runtime.url}/items/kept", headers={"X-API-Key": "tenant_a"})
+        answer = httpx.get(f"{runtime.url}/items/kept", headers={"X-API-Key": "tenant_a"}, timeout=35)
     assert answer.json()["found"]
 
 
@@ -175,7 +175,7 @@ def test_the_console_starts_stops_and_keeps_its_data(console: Callable[..., Cons
     third = console()
     third.wait_until_ready()
     url = third.output.partition("ready after")[2].split()[2]
-    agents = httpx.get(f"{url}/agents", headers={"X-API-Key": key}).json()
+    agents = httpx.get(f"{url}/agents", headers={"X-API-Key": key}, timeout=35).json()
     assert {made["id"], also_made["id"]} <= {agent["id"] for agent in agents}
     os.kill(third.emulator(), signal.SIGKILL)
     code, errors = third.ended()

@@ -38,10 +38,10 @@ def server(platform: Runtime, free_port: Callable[[], int]) -> Iterator[Server]:
                 "PYTHONPATH": str(ROOT / "layers" / "shared"),
             }
             process = subprocess.Popen([function.source / function.handler], env=environment, cwd="/")
-            undo.callback(process.wait, 20)
+            undo.callback(process.wait, 90)
             undo.callback(process.terminate)
             client = undo.enter_context(httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30))
-            deadline = time.monotonic() + 30
+            deadline = time.monotonic() + 90
             while not _is_ready(client):
                 assert process.poll() is None, "the server did not start"
                 assert time.monotonic() < deadline, "the server is not ready"

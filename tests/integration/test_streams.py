@@ -112,7 +112,7 @@ def test_nobody_can_speak_for_the_gateway(
         for value in (said, mine["tenant_id"]):
             answer = other_api.get(f"/runs/{run_id}/stream", headers={name: value})
             assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
-            stranger = httpx.get(f"{api.base_url}/runs/{run_id}/stream", headers={name: value})
+            stranger = httpx.get(f"{api.base_url}/runs/{run_id}/stream", headers={name: value}, timeout=35)
             assert stranger.status_code == 401
     assert rest(api, run_id)
 

@@ -69,7 +69,7 @@ def failure(store: TenantStore, *domains: str, args: dict[str, Any] | None = Non
     tool = tools.new(store, tools.ToolCreate.model_validate({"name": "lookup", "endpoint": runs.ENDPOINT} | fields))
     terms = tool_runs.ToolExecute(secrets_ref="SHOP", allowed_domains=list(domains), timeout_ms=5_000)
     planned = plans.plan_tool(tool, terms, "lookup", may_write=True)
-    outgoing = Outgoing(Asker("tenant_a", "", "run", "call"), "trace", time.monotonic() + 5, Leave(store, "run"))
+    outgoing = Outgoing(Asker("tenant_a", "", "run", "call"), "trace", time.monotonic() + 60, Leave(store, "run"))
     send = webhooks.fetch if planned.execution_type == "internal" else webhooks.call
     with pytest.raises(ToolError) as failed:
         send(planned, args or {}, outgoing)
