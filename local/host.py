@@ -12,6 +12,7 @@ import traceback
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from importlib.util import module_from_spec
 from types import ModuleType
@@ -182,8 +183,12 @@ class Environment:
 
 
 def _failure_of(error: BaseException) -> Answer:
-    traceback.print_exception(error)
-    return failure(type(error).__name__, str(error), traceback.format_tb(error.__traceback__))
+    answer = failure(type(error).__name__, str(error), traceback.format_tb(error.__traceback__))
+    # A refused key is no news here; Lambda's runtime cannot tell it from an error.
+    if type(error).__name__ != "Refusal":
+        said = {"timestamp": datetime.now(UTC).isoformat(), "level": "ERROR", "logger": "lambda"}
+        sys.stderr.write(json.dumps(said | json.loads(answer.payload)) + "\n")
+    return answer
 
 
 @dataclass

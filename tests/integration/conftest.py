@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import pytest
 from local.runtime import Runtime
 from shared.domain.scopes import PLATFORM
 from tests import ports
+from tests.integration import said_aloud
 from tests.integration.console import Console
 from tests.integration.neighbours import Neighbours
 from tests.permission_proof import RECORDS
@@ -24,6 +25,19 @@ def pytest_configure(config: pytest.Config) -> None:
     # A worker of pytest-xdist has such an input; the records are of all workers together.
     if not hasattr(config, "workerinput"):
         shutil.rmtree(RECORDS, ignore_errors=True)
+
+
+_TOOL_SECRETS = {"SECRET_DEMO_TOKEN": "s3cr3t-value-of-the-tool", "SECRET_WRONG_TOKEN": "not the right one"}
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A test fails if a function of the platform, which writes into its output, wrote a secret there."""
+    report = yield
+    found = said_aloud.secrets_in(report.capstdout + report.capstderr, _TOOL_SECRETS.values())
+    if found and report.passed:
+        report.outcome, report.longrepr = "failed", f"secrets in the log lines: {found}"
+    return report
 
 
 @pytest.fixture(scope="session")
@@ -51,8 +65,7 @@ def platform(
         "CUSTOM_BASE_URL": f"{neighbours.url}/v1",
         "CUSTOM_API_KEY": "scripted",
         "SSE_KEEPALIVE_SECONDS": "1",
-        "SECRET_DEMO_TOKEN": "s3cr3t-value-of-the-tool",
-        "SECRET_WRONG_TOKEN": "not the right one",
+        **_TOOL_SECRETS,
         "AUTH_API_KEYS": json.dumps(
             {
                 "mine": {"tenant_id": "tenant_mine", "user_id": "mine-user", "scopes": ["admin"]},
