@@ -51,7 +51,7 @@ def platform(
     tmp_path_factory: pytest.TempPathFactory, free_port: Callable[[], int], neighbours: Neighbours
 ) -> Iterator[Platform]:
     data_dir = tmp_path_factory.mktemp("logged")
-    provider = {"CUSTOM_BASE_URL": f"{neighbours.url}/v1", "CUSTOM_API_KEY": f"provider-{WORD}"}
+    provider: dict[str, Any] = {"CUSTOM_BASE_URL": f"{neighbours.url}/v1", "CUSTOM_API_KEY": f"provider-{WORD}"}
     console = Console(data_dir, free_port(), **provider)
     try:
         console.wait_until_ready()

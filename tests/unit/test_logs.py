@@ -2,19 +2,23 @@
 
 import json
 import logging
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from pydantic import ValidationError
 
 from shared.clients import machines
 from shared.domain import internal_tools, tenants, watching
+from shared.domain.run_records import Run
 from shared.store.ids import new_id
 from shared.store.table import TenantStore
 from shared.telemetry import clear_log_context, log_context, logger
 from tests.unit.support import runs, stream
-from tests.unit.support.gateway import Api
+from tests.unit.support.gateway import ROOT, Api
 from tests.unit.support.keys import authorize
 from tests.unit.support.machine import Machine
 from tests.unit.support.model import ScriptedModel, call
@@ -155,6 +159,44 @@ def test_an_invocation_leaves_nothing_to_the_next(said: Lines) -> None:
     logger.warning("x")
     (line,) = said()
     assert not {"tenant_id", "run_id"} & line.keys()
+
+
+def test_a_broken_document_is_not_quoted() -> None:
+    """Lambda's runtime writes down the text of what a worker raises."""
+    with pytest.raises(ValidationError) as refused:
+        Run.model_validate_json('{"input_message": ["the prompt of a tenant"]}')
+    assert "input_message" in str(refused.value)
+    assert "prompt" not in str(refused.value)
+
+
+_UNDER_THE_RUNTIME = """
+import logging, sys
+from awslambdaric import bootstrap
+with bootstrap.create_log_sink() as sink:
+    bootstrap._setup_logging("JSON", "INFO", sink)
+    sys.stdout = bootstrap.Unbuffered(sys.stdout)
+    from shared import metrics, telemetry
+    telemetry.logger.info("a line")
+    telemetry.measure({metrics.TABLE_BUSY: 1})
+    logging.getLogger("httpx").info("HTTP Request: GET https://host.example/?key=secret")
+"""
+
+
+def test_the_runtime_of_lambda_adds_no_line_and_takes_none() -> None:
+    """It puts a handler of its own on the root logger, which would write each line twice."""
+    environment = {
+        "AWS_LAMBDA_LOG_FORMAT": "JSON",
+        "AWS_LAMBDA_LOG_LEVEL": "INFO",
+        "POWERTOOLS_LOG_LEVEL": "INFO",
+        "POWERTOOLS_SERVICE_NAME": "stack",
+        "PYTHONPATH": str(ROOT / "layers" / "shared"),
+    }
+    ended = subprocess.run(
+        [sys.executable, "-c", _UNDER_THE_RUNTIME], env=environment, capture_output=True, text=True, check=True
+    )
+    line, metric = map(json.loads, (ended.stdout + ended.stderr).splitlines())
+    assert (line["message"], line["service"]) == ("a line", "stack")
+    assert (metric["table.busy"], metric["service"]) == ([1.0], "stack")
 
 
 @pytest.mark.parametrize("library", ["httpx", "httpcore", "openai", "botocore.endpoint", "urllib3"])

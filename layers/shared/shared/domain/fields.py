@@ -15,13 +15,14 @@ _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 class Model(BaseModel):
     """What comes in: unknown fields are refused (422)."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
 
 class Record(BaseModel):
     """What goes out, and what the table keeps. Unknown fields of an older or newer version are dropped."""
 
-    model_config = ConfigDict(extra="ignore")
+    # Lambda's runtime logs the text of an error that ends an invocation.
+    model_config = ConfigDict(extra="ignore", hide_input_in_errors=True)
 
 
 def left_out() -> Any:
