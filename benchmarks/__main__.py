@@ -6,29 +6,32 @@ import os
 import platform as machine
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from benchmarks import latency
+from benchmarks import latency, packages
+from benchmarks.page import page
 from benchmarks.platform import running
 
 ROOT = Path(__file__).parent.parent
-_STEPS = 9
+_STEPS = 10
 
 
 def main() -> None:
     requests = 200 if os.environ.get("BENCH_QUICK") else 1_000
     columns = (TextColumn("{task.description:<40}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns) as bar, running() as platform:
-        task = bar.add_task("platform started", total=_STEPS)
+    with Progress(*columns) as bar:
+        task = bar.add_task("packages", total=_STEPS)
 
         def progress(name: str) -> None:
             bar.update(task, advance=1, description=name)
 
-        rows = latency.measure(platform, requests, progress)
-        memory = _memory_mb(platform.pid)
-        start_seconds = platform.start_seconds
+        packed = packages.measure()
+        progress("platform started")
+        with running() as platform:
+            rows = latency.measure(platform, requests, progress)
+            memory = _memory_mb(platform.pid)
+            start_seconds = platform.start_seconds
     results = {
         "date": datetime.date.today().isoformat(),
         "machine": f"{os.cpu_count()} cores, Python {machine.python_version()}, {machine.system()}",
@@ -36,9 +39,10 @@ def main() -> None:
         "start_seconds": round(start_seconds, 1),
         "memory_mb": memory,
         "latency": rows,
+        "packages": packed,
     }
     (ROOT / "benchmarks/results.json").write_text(json.dumps(results, indent=2) + "\n")
-    text = _page(results)
+    text = page(results)
     (ROOT / "docs/performance.md").write_text(text)
     print(text)
 
@@ -52,32 +56,6 @@ def _memory_mb(pid: int) -> int:
             if line.startswith("Pss:"):
                 total += int(line.split()[1])
     return round(total / 1024)
-
-
-def _page(results: dict[str, Any]) -> str:
-    versions = ", ".join(f"{name} {number}" for name, number in results["versions"].items())
-    lines = [
-        "# Performance of the local platform",
-        "",
-        "Written by `make bench`; do not edit. Method: `python -m local` in a process of its own with an empty data",
-        "folder; clients are threads of another process, each with one keep-alive connection; model and tool answer at",
-        "once; 10 requests of warm-up, then the number given. Percentiles over all requests of a row. Client, platform",
-        "and emulator share the machine's cores, so times move with the machine; compare them with the first row: the",
-        "calls of a one-tool run, in the same minutes, without a platform.",
-        "",
-        f"{results['date']}, {results['machine']}; {versions}.",
-        f"Process start to serving: {results['start_seconds']} s. Memory after the measurements (PSS, platform and",
-        f"emulator): {results['memory_mb']} MB.",
-        "",
-        "| operation | clients | requests | p50 ms | p95 ms | p99 ms | requests/s |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    lines += [
-        f"| {row['operation']} | {row['clients']} | {row['requests']} | {row['p50_ms']} | {row['p95_ms']} "
-        f"| {row['p99_ms']} | {row['per_second']} |"
-        for row in results["latency"]
-    ]
-    return "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":

@@ -1,16 +1,18 @@
 """Laws of events/: each function has one, it is what AWS sends, and the function succeeds with it."""
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from tests.house import success, world
-from tests.house.repository import EVENTS, Function, api_functions, functions, load_json, shown
+from tests.house.repository import EVENTS, ROOT, Function, api_functions, functions, load_json, shown
 
 # The gateway's control plane is not in memory; tests/deploy calls these.
 _NEEDS_AWS = {"tenants/provision"}
+_INVOCATION = re.compile(r"sam local invoke (\w+) --event ([^\s`]*\w)")
 
 
 def _name(function: Function) -> str:
@@ -47,6 +49,16 @@ def test_every_event_has_a_function() -> None:
     used = {function.event for function in functions()}
     unused = [shown(file) for file in EVENTS.rglob("*") if file.is_file() and file not in used]
     assert not unused, f"delete them: {unused}"
+
+
+def test_documented_invocations_name_a_function_with_its_event() -> None:
+    """`sam local invoke` needs Docker, so nothing else would notice."""
+    texts = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
+    found = [pair for text in texts for pair in _INVOCATION.findall(text.read_text())]
+    assert found
+    known = {(function.logical_id, shown(function.event)) for function in functions()}
+    wrong = [pair for pair in found if pair not in known]
+    assert not wrong, f"no such function with this event: {wrong}"
 
 
 @pytest.mark.usefixtures("seeded")
