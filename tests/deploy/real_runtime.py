@@ -32,7 +32,7 @@ class Kit:
     """Where everything is.
 
     Attributes:
-        built: what `sam build` left. python: as `lambdas_python` makes it. scratch: for logs and compiled code.
+        built: what `sam build` left. python: as `lambdas_python` makes it. scratch: for logs.
     """
 
     built: Path
@@ -57,8 +57,8 @@ class Kit:
             "LAMBDA_TASK_ROOT": str(package),
             # Lambda has the layer under /opt, which is not ours to write.
             "PYTHONPATH": f"{self.built / building.LAYER}/python",
-            # The folders of the code cannot be written to in Lambda; here they must stay as they were built.
-            "PYTHONPYCACHEPREFIX": str(self.scratch / "compiled"),
+            # The folders of the code cannot be written to in Lambda; here they stay as they were built.
+            "PYTHONDONTWRITEBYTECODE": "1",
             "AWS_ACCESS_KEY_ID": "test",
             "AWS_SECRET_ACCESS_KEY": "test",
             "AWS_REGION": REGION,

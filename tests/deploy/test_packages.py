@@ -15,6 +15,8 @@ from tests.house.repository import ROOT, functions
 # Of the ELF specification's e_machine (its place in the header is 18, little-endian here).
 _MACHINES = {"x86_64": 62, "arm64": 183}
 _MACHINE_AT = 18
+# Of a compiled module, behind the magic number (PEP 552).
+_FLAGS_AT = 4
 
 
 def test_the_packages_are_small(built: Path) -> None:
@@ -42,6 +44,13 @@ def test_the_layer_holds_what_the_repository_does_not(built: Path) -> None:
     assert document.read_bytes() == (ROOT / "openapi.json").read_bytes()
     brought = {file.name for file in _files(layer / "drf_spectacular_sidecar")}
     assert brought == {"LICENSE", "redoc.standalone.js", "redoc.standalone.js.LICENSE.txt"}
+
+
+def test_the_layer_holds_compiled_code_that_every_start_takes(built: Path) -> None:
+    folder = built / LAYER / "python/shared/__pycache__"
+    compiled = folder / f"telemetry.{sys.implementation.cache_tag}.pyc"
+    # PEP 552: checked by nothing. `sam deploy` dates all files of the archive to one day in 1980.
+    assert struct.unpack_from("<I", compiled.read_bytes(), _FLAGS_AT) == (0b01,)
 
 
 def test_the_machine_code_of_the_layer_is_of_the_architecture_asked_for(built: Path) -> None:
