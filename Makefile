@@ -28,6 +28,7 @@ run: $(READY) ## Start the platform on this machine and print a URL, a key and a
 
 test: $(READY) ## Unit, house and integration tests
 	@$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder tests/unit tests/house tests/integration
+	@$(BIN)/python -m tests.permission_proof
 
 test-deploy: $(READY) ## Build with SAM, deploy to the emulator with IAM enforced, invoke every function
 	@$(BIN)/pytest tests/deploy

@@ -31,7 +31,7 @@ def generate() -> str:
     lines += _rows(found, "AWS::Serverless::Function")
     lines += ["\n## State machines\n", "| machine | actions | on |", "|---|---|---|"]
     lines += _rows(found, "AWS::Serverless::StateMachine")
-    lines += ["\n## The gateway's role\n", *_gateway(found)]
+    lines += ["\n## The gateway's roles\n", *_gateway(found)]
     lines += [
         "\n## The boundary\n",
         "No function and no state machine can do more than this, whatever it is granted.\n",
@@ -79,6 +79,10 @@ def _gateway(found: Mapping[str, Any]) -> Iterator[str]:
     names = sorted(_shown(one) for statement in said for one in statement["Resource"])
     yield f"API Gateway calls each function by `ApiRole`, which may {', '.join(f'`{one}`' for one in actions)} on:"
     yield f"{', '.join(f'`{name}`' for name in names)}."
+    others = {name: one for name, one in found.items() if one["Type"] == "AWS::IAM::Role" and name != "ApiRole"}
+    for name, role in others.items():
+        given = ", ".join(f"`{_shown(one).rpartition('/')[2]}`" for one in role["Properties"]["ManagedPolicyArns"])
+        yield f"\n`{name}` ({role.get('Condition', 'always')}) has AWS's own {given}."
 
 
 def main() -> int:

@@ -289,8 +289,12 @@ def test_a_tenants_own_plan_at_the_gateway_is_changed_and_left(platform: Runtime
     eventually(lambda: bursts() == [5_000])
 
 
-def test_secrets_come_from_the_vault(tmp_path: Path, free_port: Callable[[], int]) -> None:
+def test_secrets_come_from_the_vault(
+    tmp_path: Path, free_port: Callable[[], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The model provider's key, where the environment has none, and the secret of a developer's token."""
+    # The shared platform, which runs in this process, has put one there.
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     port = free_port()
     settings = {"ALLOW_TEST_TOKENS": "true", "OPENAI_BASE_URL": f"http://127.0.0.1:{port + 1}/v1"}
     with Runtime(tmp_path, port, settings, record_permissions=RECORDS) as runtime:
