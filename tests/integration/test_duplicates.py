@@ -24,7 +24,7 @@ from tests.integration.neighbours import Neighbours, says
 
 _DOCUMENT: dict[str, Any] = json.loads((Path(__file__).parents[2] / "openapi.json").read_text())
 DUPLICATES, WORKERS = 100, 16
-_GATE = "until nobody counts any more"
+_GATE = "until all duplicates are counted"
 ENDPOINT = "https://tools.example.com/"
 
 

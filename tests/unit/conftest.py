@@ -114,7 +114,7 @@ def table(setting: Callable[[str, str | None], None], monkeypatch: pytest.Monkey
 
 
 def _places() -> dict[Any, Any]:
-    """moto's items of the table, by their sort keys in their partitions."""
+    """moto's items of the table, by their sort keys in their partitions; others after each refused transaction."""
     tables = get_backend("dynamodb")[DEFAULT_ACCOUNT_ID][_ENVIRONMENT["AWS_DEFAULT_REGION"]].tables
     found: dict[Any, Any] = tables[_TABLE].items
     return found
@@ -168,8 +168,7 @@ def store(table: str) -> TenantStore:
 @pytest.fixture
 def items(table: str) -> Callable[[], list[dict[str, Any]]]:
     """Reads the whole table as it is, where moto keeps it: tests look after each write, and a scan takes its time."""
-    places = _places()
-    return lambda: [item.to_json()["Attributes"] for sorts in places.values() for item in sorts.values()]
+    return lambda: [item.to_json()["Attributes"] for sorts in _places().values() for item in sorts.values()]
 
 
 @pytest.fixture
