@@ -101,7 +101,8 @@ def test_only_cloudwatch_of_this_account_may_publish() -> None:
         "Resource": _TOPIC[0],
         "Condition": here,
     }
-    assert resources("AWS::SNS::Topic")["AlarmTopic"]["KmsMasterKeyId"] == {"Ref": "AlarmKey"}
+    key = {"Fn::If": ["TellsByEmail", {"Ref": "AlarmKey"}, {"Ref": "AWS::NoValue"}]}
+    assert resources("AWS::SNS::Topic")["AlarmTopic"]["KmsMasterKeyId"] == key
     *_, service = resources("AWS::KMS::Key")["AlarmKey"]["KeyPolicy"]["Statement"]
     assert service["Principal"] == {"Service": "cloudwatch.amazonaws.com"}
     assert (service["Action"], service["Condition"]) == (["kms:Decrypt", "kms:GenerateDataKey"], here)
