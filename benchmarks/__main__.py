@@ -1,7 +1,6 @@
 """`make bench`: measure, then write docs/performance.md and benchmarks/results.json. BENCH_QUICK=1 samples less."""
 
 import datetime
-import json
 import os
 import platform as machine
 from importlib.metadata import version
@@ -9,11 +8,9 @@ from pathlib import Path
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from benchmarks import latency, packages
-from benchmarks.page import page
+from benchmarks import cold_start, latency, packages, page
 from benchmarks.platform import running
 
-ROOT = Path(__file__).parent.parent
 _STEPS = 10
 
 
@@ -21,12 +18,13 @@ def main() -> None:
     requests = 200 if os.environ.get("BENCH_QUICK") else 1_000
     columns = (TextColumn("{task.description:<40}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns) as bar:
-        task = bar.add_task("packages", total=_STEPS)
+        task = bar.add_task("packages", total=_STEPS + cold_start.steps())
 
         def progress(name: str) -> None:
             bar.update(task, advance=1, description=name)
 
         packed = packages.measure()
+        starts = cold_start.measure(progress)
         progress("platform started")
         with running() as platform:
             rows = latency.measure(platform, requests, progress)
@@ -40,11 +38,9 @@ def main() -> None:
         "memory_mb": memory,
         "latency": rows,
         "packages": packed,
+        "cold_start": starts,
     }
-    (ROOT / "benchmarks/results.json").write_text(json.dumps(results, indent=2) + "\n")
-    text = page(results)
-    (ROOT / "docs/performance.md").write_text(text)
-    print(text)
+    print(page.write(results))
 
 
 def _memory_mb(pid: int) -> int:

@@ -1,8 +1,26 @@
-"""The page that `make bench` writes."""
+"""The page that `make bench` writes, and what it is made of."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 from benchmarks.packages import LAYER_LIMIT, PACKAGE_LIMIT
+
+_ROOT = Path(__file__).parent.parent
+_RESULTS, _PAGE = _ROOT / "benchmarks/results.json", _ROOT / "docs/performance.md"
+
+
+def write(results: dict[str, Any]) -> str:
+    """Write benchmarks/results.json and docs/performance.md, and return the page."""
+    _RESULTS.write_text(json.dumps(results, indent=2) + "\n")
+    text = page(results)
+    _PAGE.write_text(text)
+    return text
+
+
+def keep(part: str, found: dict[str, Any]) -> None:
+    """Write both anew with one part of the results, and the others as they are."""
+    write(json.loads(_RESULTS.read_text()) | {part: found})
 
 
 def page(results: dict[str, Any]) -> str:
@@ -29,7 +47,7 @@ def page(results: dict[str, Any]) -> str:
         f"| {row['p99_ms']} | {row['per_second']} |"
         for row in results["latency"]
     ]
-    lines += ["", *_packages(results["packages"])]
+    lines += ["", *_packages(results["packages"]), "", *cold_start(results["cold_start"])]
     return "\n".join(lines) + "\n"
 
 
@@ -41,11 +59,46 @@ def _packages(packed: dict[str, Any]) -> list[str]:
         f"By `sam build`, unzipped. The layer: {packed['layer'] / 1e6:.1f} MB (at most {LAYER_LIMIT / 1e6:.0f}). "
         f"The largest of {packed['packages']} packages:",
         f"{bytes_of_it / 1e3:.1f} KB ({largest}; at most {PACKAGE_LIMIT / 1e3:.0f}).",
-        "",
-        "A cold start, as far as it is ours: the processor's time from the start of Python to the handler being there,",
-        "from the built packages, with no compiled code but what is in them. Python alone is in it.",
-        "",
-        "| function | CPU ms |",
-        "|---|---|",
-        *(f"| {name} | {ms} |" for name, ms in packed["cold_start_ms"].items()),
     ]
+
+
+def cold_start(found: dict[str, Any]) -> list[str]:
+    """The section on what benchmarks/cold_start.py found."""
+    lines = [
+        "## Cold start",
+        "",
+        "INIT as Lambda's runtime interface emulator reports it, of the packages and the layer that `sam build` made",
+        "for this machine's processor and Python; `awslambdaric` and boto3, compiled, stand for Lambda's runtime.",
+        f"{found['date']}, median of {found['rounds']} rounds (least-most), each of which starts every row; one more",
+        "before them does not count. The ratio is to the first row, which is what `sam build` packs for boto3 in a",
+        "requirements.txt: sources only. It makes its client in INIT, ours with the first request but for one row.",
+        "CPU: the process's own time on a processor, which other work stretches less. Peak: VmHWM.",
+        "",
+        "| what starts | INIT ms | ratio | target | CPU ms | CPU ratio | peak MB | package KB |",
+        "|---|---|---|---|---|---|---|---|",
+        *map(_line, found["rows"]),
+        "",
+        "The dearest imports, by `-X importtime`, which takes time itself: ms of a module alone, the least of",
+        f"{found['import_samples']} samples.",
+        "",
+        "| function | ours | others |",
+        "|---|---|---|",
+    ]
+    for name, kinds in found["imports"].items():
+        lines.append(f"| {name} | {_list(kinds['ours'])} | {_list(kinds['others'])} |")
+    return lines
+
+
+def _line(row: dict[str, Any]) -> str:
+    target = "" if row["target"] is None else f"<= {row['target']}"
+    init = f"{row['init_ms']} ({_span(row['init_ms_spread'])}) | {row['ratio']} ({_span(row['ratio_spread'])})"
+    cpu = f"{row['cpu_ms']} | {row['cpu_ratio']}"
+    return f"| {row['name']} | {init} | {target} | {cpu} | {row['peak_mb']} | {row['package_kb']} |"
+
+
+def _span(ends: list[float]) -> str:
+    return f"{ends[0]}-{ends[1]}"
+
+
+def _list(modules: dict[str, float]) -> str:
+    return ", ".join(f"{name} {ms}" for name, ms in modules.items())

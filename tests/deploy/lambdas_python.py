@@ -13,17 +13,18 @@ def make(folder: Path) -> Path:
     """Make an environment without pip and return its interpreter."""
     venv.create(folder, symlinks=True, with_pip=False)
     (packages,) = folder.glob("lib/python*/site-packages")
-    for name in sorted(set().union(*map(_with_needed, _IN_THE_RUNTIME))):
+    for name in sorted(set().union(*map(with_needed, _IN_THE_RUNTIME))):
         found = distribution(name)
         for top in {file.parts[0] for file in found.files or () if file.parts[0] not in {"..", "__pycache__"}}:
             (packages / top).symlink_to(Path(str(found.locate_file(top))))
     return folder / "bin" / "python"
 
 
-def _with_needed(name: str) -> set[str]:
+def with_needed(name: str) -> set[str]:
+    """A distribution and all that it needs, by name."""
     found = {name}
     for line in distribution(name).requires or ():
         needed = _NAME.match(line)
         if needed and "extra ==" not in line:
-            found |= _with_needed(needed[0])
+            found |= with_needed(needed[0])
     return found

@@ -6,6 +6,7 @@ What the process sees is what it sees in Lambda: the function's folder, the laye
 import importlib.util
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -25,6 +26,7 @@ from tests.deploy import building
 _ANSWER_SECONDS = 60
 _START_SECONDS = 20
 _PATH = "/2015-03-31/functions/function/invocations"
+_INITIALISED = re.compile(r"INIT REPORT\(durationMs: ([0-9.]+)\)")
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,30 @@ class Process:
         failed = isinstance(answer, dict) and "errorType" in answer
         assert not failed, f"{self._name} failed with {answer}:\n{self._logged()}"
         return answer
+
+    def initialise(self, event: Any) -> float:
+        """How long INIT took, in ms, as the emulator reports it. The event's answer is not waited for.
+
+        Raises:
+            AssertionError: the function could not be started; what it logged is told.
+        """
+        connection = self._connected()
+        try:
+            connection.request("POST", _PATH, json.dumps(event), {"Content-Type": "application/json"})
+            deadline = time.monotonic() + _ANSWER_SECONDS
+            while (found := _INITIALISED.search(self._log.read_text(errors="replace"))) is None:
+                assert time.monotonic() < deadline, f"{self._name} does not start:\n{self._logged()}"
+                time.sleep(0.02)
+        finally:
+            connection.close()
+        assert "INIT RTDONE(status: success)" in self._log.read_text(errors="replace"), self._logged()
+        return float(found[1])
+
+    def python(self) -> Path:
+        """The folder under /proc of the function's own process, which the emulator started."""
+        threads = Path(f"/proc/{self._process.pid}/task").iterdir()
+        (pid,) = " ".join((thread / "children").read_text() for thread in threads).split()
+        return Path("/proc", pid)
 
     def end(self) -> None:
         """End Python and the emulator."""

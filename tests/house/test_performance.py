@@ -1,0 +1,9 @@
+"""docs/performance.md says what was measured."""
+
+from benchmarks import page
+from tests.house.repository import ROOT, load_json
+
+
+def test_the_page_is_made_from_the_results() -> None:
+    written = (ROOT / "docs/performance.md").read_text()
+    assert written == page.page(load_json(ROOT / "benchmarks/results.json")), "run `make bench`; do not edit the page"
