@@ -180,21 +180,25 @@ def test_a_background_run_outlives_the_host(killable: Platform, neighbours: Neig
 
 
 def test_a_queue_outlives_the_host(killable: Platform, neighbours: Neighbours) -> None:
-    """Killed while one run is at work and two wait, and again when the first has ended: each comes to its end, once."""
+    """Killed while one run is at work and two wait, and again when the next is at work: each comes to its end, once."""
     path = "/tool/gate/queue"
     make(killable, neighbours, "queue", path, idempotent=True)
-    neighbours.script["queue"] = [asks(("queue", {})), *(says(f"answer {n}", delay=0.5) for n in range(9))]
+    answers = [says("the first"), says("never heard", gate="the second"), says("the second"), says("the third")]
+    neighbours.script["queue"] = [asks(("queue", {})), *answers]
     task = {"agent_id": "queue", "input_message": "go", "session_id": "queue", "on_conflict": "enqueue"}
     ids = [killable.post("/runs", task, Prefer="respond-async").json()["id"] for _ in range(3)]
     eventually(lambda: neighbours.calls(path) == 1)
     killable.kill()
     neighbours.gate(path).set()
     killable.start()
-    eventually(lambda: killable.get(f"/runs/{ids[0]}")["status"] == "succeeded")
+    eventually(lambda: neighbours.asked("queue") == 3)
+    assert killable.get(f"/runs/{ids[0]}")["status"] == "succeeded"
     killable.kill()
+    neighbours.gate("the second").set()
     killable.start()
     eventually(lambda: all(killable.get(f"/runs/{run_id}")["status"] in ENDED for run_id in ids))
     runs = [killable.get(f"/runs/{run_id}") for run_id in ids]
+    assert [run["output_message"] for run in runs] == ["the first", "the second", "the third"]
     assert [run["status"] for run in runs] == ["succeeded"] * 3
     assert all(ended_once(killable.get(f"/runs/{run_id}/events")) for run_id in ids)
     for before, after in itertools.pairwise(runs):
