@@ -39,7 +39,7 @@ EXPRESS_MB = 64
 """50 MB and the definition, in chunks of 64 MB: Step Functions' page of prices, example 4."""
 SYSTEM_LOG_BYTES = 700
 """The lines `platform.start` and `platform.report` of one call, with the 26 bytes that CloudWatch adds to each."""
-METRIC_LINE_BYTES = 450
+METRIC_LINE_BYTES = 600
 READER_MS, READER_BATCH = 10.0, 10
 """The function that reads the table's stream: time for each record, and records of one call of it."""
 TRACED = 0.05
@@ -191,7 +191,7 @@ def dollars(name: str, sizes: Mapping[str, int] | None = None) -> Dollars:
         calls = [_billed_ms(CPU_MS, tool, TOOL_MS + 3 * REQUEST_MS)] * run.calls
         gb_ms += tool * sum(calls)
         machine_ms = sum(times) + sum(calls) + run.transitions * TRANSITION_MS
-        # Two lines of metrics for each answer of a model and one for its tokens, one for a tool, one for the end.
+        # For each answer of a model one line of its time and two of its tokens; one for a tool, one for the end.
         lines = 3 * run.asked + run.calls + 1
     own = CPU_MS + (BCRYPT_MS if function in _SLOW_ON_PURPOSE else 0)
     waiting = machine_ms + (counted.requests - worker_requests) * REQUEST_MS

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from benchmarks import costs
 from local.deploy import client as aws_client
 from local.runtime import Runtime
 from tests.integration.counting import Tally, counted
@@ -200,6 +201,24 @@ def test_a_one_tool_run_takes_six_state_transitions_and_three_worker_calls(platf
     entered, called = _history(machines, run["id"])
     assert entered == ["CallModel", "WhatNext", "CallTool", "CallModel", "WhatNext", "Done"]
     assert called == 3
+
+
+def test_the_machine_does_what_costs_are_worked_out_from(platform: Runtime) -> None:
+    machines = aws_client("stepfunctions", platform.emulator_url)
+    with httpx.Client(base_url=platform.url, headers={"X-API-Key": "theirs"}, timeout=30) as client:
+        tool = client.post("/tools", json={"name": "costs_echo", "endpoint": f"{platform.tools_url}/echo"}).json()
+        agent = client.post("/agents", json={"name": "costs", "tool_ids": [tool["id"]]}).json()
+        for name, path, body in (
+            ("POST /runs (one tool)", "/runs", {"input_message": 'Use costs_echo to say "hello"'}),
+            ("POST /runs (no tool)", "/runs", {"input_message": "Good morning"}),
+            ("POST /tools/{id}/execute", f"/tools/{tool['id']}/execute", {}),
+        ):
+            run = client.post(path, json={"agent_id": agent["id"], **body} if body else {}).json()
+            assert run["status"] == "succeeded", run
+            entered, called = _history(machines, run["id"])
+            expected = costs.steps(name)
+            assert expected is not None
+            assert (len(entered), called) == (expected.transitions, expected.workers), name
 
 
 def _history(machines: Any, run_id: str) -> tuple[list[str], int]:
