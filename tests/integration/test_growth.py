@@ -35,7 +35,7 @@ class World:
     def __init__(self, platform: Runtime, api: httpx.Client) -> None:
         self.platform, self.api = platform, api
         self.dynamodb = aws_client("dynamodb", platform.emulator_url)
-        (self.table,) = self.dynamodb.list_tables()["TableNames"]
+        self.table = platform.stack.resources["Table"]
         self.written: list[Raw] = []
         self.agent_id = self.make("/agents", name="grown 000000")["id"]
         self.make("/tools", name="grown_000000", endpoint=f"{platform.tools_url}/echo")
