@@ -19,6 +19,7 @@ from pathlib import Path
 from benchmarks import costs, run_requests
 from benchmarks.run_requests import Names, Request, Sums, sums
 from shared.api import stream
+from shared.domain import deltas
 
 DOCUMENT = Path(__file__).parent.parent / "docs/scale.md"
 DAY = 86_400
@@ -50,7 +51,7 @@ IN_SESSION = 0.5
 """The share of the runs that go on with a session."""
 STREAM_SECONDS = 20.0
 """How long a streamed answer takes; there is text in each tenth of a second."""
-PIECE_SECONDS = 0.1
+PIECE_SECONDS = deltas._WRITE_SECONDS
 
 FUNCTIONS = {
     "authorizer": "AuthorizerAuthorize",
@@ -297,7 +298,7 @@ def run_seconds(case: Case) -> float:
     """How long a run takes, and its caller waits."""
     if case.streamed:
         return STREAM_SECONDS
-    models, tools, transitions = 2, 1, 6
+    models, tools, transitions = costs.ONE_TOOL.asked, costs.ONE_TOOL.calls, costs.ONE_TOOL.transitions
     waits = sums(run_requests.one_tool_run(Names())).requests * REQUEST_SECONDS
     own = _own("runs/start") + models * _own("call_model") + tools * _own("call_tool")
     return models * MODEL_SECONDS + tools * TOOL_SECONDS + transitions * TRANSITION_SECONDS + waits + own
@@ -325,7 +326,7 @@ def busy(case: Case, rate: float) -> dict[str, float]:
 
 def calls(case: Case) -> int:
     """Invocations of Lambda for each run, but for the stream's reader: the authorizer, the API, the workers."""
-    return 3 if case.streamed else 5
+    return 2 + (costs.NO_TOOL if case.streamed else costs.ONE_TOOL).workers
 
 
 def main() -> None:

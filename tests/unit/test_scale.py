@@ -10,6 +10,7 @@ import pytest
 
 from benchmarks import costs, run_requests, scale, scale_page
 from benchmarks.run_requests import Names, Request, Sums, sums
+from local import template
 from shared.clients import aws
 from shared.store import keys
 from tests.integration.counting import _size, _units
@@ -159,6 +160,12 @@ def test_the_sums_are_those_of_the_access_patterns() -> None:
 def _documented(operation: str) -> Sums:
     row = costs.counts()[operation]
     return Sums(row.requests, row.reads, row.writes)
+
+
+def test_the_settings_are_those_of_the_template() -> None:
+    parameters = template.load(costs.ROOT / "template.yaml")["Parameters"]
+    assert parameters["AuthorizerCacheSeconds"]["Default"] == scale.CACHE_SECONDS
+    assert parameters["RateLimitRuns"]["Default"] == f"{scale.DEFAULT_RUNS_A_MINUTE}/minute"
 
 
 def test_a_partition_has_one_place() -> None:
