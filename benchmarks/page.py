@@ -72,7 +72,7 @@ def cold_start(found: dict[str, Any]) -> list[str]:
         f"{found['date']}, median of {found['rounds']} rounds (least-most), each of which starts every row; one more",
         "before them does not count. The ratio is to the first row, which is what `sam build` packs for boto3 in a",
         "requirements.txt: sources only. It makes its client in INIT, ours with the first request but for one row.",
-        "CPU: the process's own time on a processor, which other work stretches less. Peak: VmHWM.",
+        "CPU: the process's own time on a processor, the least of the rounds, as other work only adds. Peak: VmHWM.",
         "",
         "| what starts | INIT ms | ratio | target | CPU ms | CPU ratio | peak MB | package KB |",
         "|---|---|---|---|---|---|---|---|",
