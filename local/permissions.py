@@ -91,14 +91,15 @@ def grants_of(statements: Sequence[Mapping[str, Any]]) -> tuple[Grant, ...]:
     for statement in statements:
         if statement.keys() - {"Sid"} != {"Effect", "Action", "Resource"} or statement["Effect"] != "Allow":
             raise ValueError(f"a statement is Effect: Allow, Action and Resource, not {json.dumps(statement)}")
-        for action in _listed(statement["Action"]):
+        for action in listed(statement["Action"]):
             if "*" in action:
                 raise ValueError(f"name the actions one by one, not {action}")
-            found += [Grant(action, resource) for resource in _listed(statement["Resource"])]
+            found += [Grant(action, resource) for resource in listed(statement["Resource"])]
     return tuple(found)
 
 
-def _listed(value: Any) -> list[Any]:
+def listed(value: Any) -> list[Any]:
+    """What a statement names, as a list: one alone may stand there by itself."""
     return value if isinstance(value, list) else [value]
 
 

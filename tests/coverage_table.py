@@ -4,12 +4,12 @@ A test says which routes it proves by ``@pytest.mark.covers("POST /agents", ...)
 marks are read from the source, so that the table can be made without running anything.
 """
 
-import argparse
 import ast
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.generated import main
 from tests.house.contract import SECTIONS
 
 ROOT = Path(__file__).parent.parent
@@ -74,18 +74,7 @@ def _shown(tests: list[str]) -> str:
     return ", ".join(f"[{test.partition('::')[2]}](../{test.partition('::')[0]})" for test in tests[:_MOST_SHOWN])
 
 
-def main() -> int:
-    """Write the table, or say whether it is up to date; the exit code is 1 if not."""
-    parser = argparse.ArgumentParser(prog="python -m tests.coverage_table", description="Generate docs/coverage.md.")
-    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if the committed file drifts")
-    if not parser.parse_args().check:
-        DOCUMENT.write_text(generate())
-        return 0
-    if DOCUMENT.exists() and DOCUMENT.read_text() == generate():
-        return 0
-    print("docs/coverage.md drifts from the tests: run 'make coverage-table' and commit it.", file=sys.stderr)
-    return 1
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(
+        main("tests.coverage_table", DOCUMENT, generate, "from the tests: run 'make coverage-table' and commit it.")
+    )

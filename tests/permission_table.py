@@ -1,6 +1,5 @@
 """docs/permissions.md from the template: ``python -m tests.permission_table [--check]``."""
 
-import argparse
 import re
 import sys
 from collections import defaultdict
@@ -8,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.house.policies import listed
+from local.permissions import listed
+from tests.generated import main
 from tests.house.repository import deployed, statements
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "permissions.md"
@@ -85,20 +85,12 @@ def _gateway(found: Mapping[str, Any]) -> Iterator[str]:
         yield f"\n`{name}` ({role.get('Condition', 'always')}) has AWS's own {given}."
 
 
-def main() -> int:
-    """Write the table, or say whether it is up to date; the exit code is 1 if not."""
-    parser = argparse.ArgumentParser(
-        prog="python -m tests.permission_table", description="Generate docs/permissions.md."
-    )
-    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if the committed file drifts")
-    if not parser.parse_args().check:
-        DOCUMENT.write_text(generate())
-        return 0
-    if DOCUMENT.exists() and DOCUMENT.read_text() == generate():
-        return 0
-    print("docs/permissions.md drifts from template.yaml: run 'make permission-table' and commit it.", file=sys.stderr)
-    return 1
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(
+        main(
+            "tests.permission_table",
+            DOCUMENT,
+            generate,
+            "from template.yaml: run 'make permission-table' and commit it.",
+        )
+    )

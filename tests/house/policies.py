@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from local.permissions import Grant
+from local.permissions import Grant, listed
 from tests.house.repository import deployed, statements
 
 _HERE = "${AWS::Region}:${AWS::AccountId}"
@@ -15,10 +15,6 @@ def granted(statement: Mapping[str, Any]) -> list[Grant]:
     return [
         Grant(action, spelled(one)) for action in listed(statement["Action"]) for one in listed(statement["Resource"])
     ]
-
-
-def listed(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
 
 
 def policies() -> dict[str, list[Grant]]:

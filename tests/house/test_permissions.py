@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from local.permissions import Grant, Need
-from tests.house.policies import boundary, listed, policies, spelled
+from local.permissions import Grant, Need, listed
+from tests.house.policies import boundary, policies, spelled
 from tests.house.repository import ROOT, deployed, functions, resources
 
 # What the Service Authorization Reference names no resource for.

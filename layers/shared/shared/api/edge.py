@@ -58,8 +58,8 @@ def edge(app: APIGatewayRestResolver) -> Handler:
     def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         trace_id = _trace_id(event)
         call, meter = Call(trace_id), Meter()
-        log_context(trace_id=trace_id, operation=f"{event.get('httpMethod')} {event.get('resource')}")
-        log_context(function=function_name(context), **_ids_in_path(event))
+        operation = f"{event.get('httpMethod')} {event.get('resource')}"
+        log_context(trace_id=trace_id, operation=operation, function=function_name(context), **_ids_in_path(event))
         try:
             answer = _answered(app, event, context, call, meter)
             call.end(answer["statusCode"], _code(answer))

@@ -51,13 +51,8 @@ def key_for(tenant_id: str) -> GatewayKey:
     Raises:
         OutOfPlans: there is no room for another key.
     """
-    name = _name(tenant_id)
-    # The query is a prefix: other tenants' names may begin alike.
-    for found in _all("get_api_keys", nameQuery=name, includeValues=True):
-        if found["name"] == name:
-            return GatewayKey(found["id"], found["value"])
-    made = _asked("create_api_key", name=name, enabled=True)
-    return GatewayKey(made["id"], made["value"])
+    key = _key(tenant_id, values=True) or _asked("create_api_key", name=_name(tenant_id), enabled=True)
+    return GatewayKey(key["id"], key["value"])
 
 
 def plan_for(tenant_id: str, wall: Wall) -> str:
@@ -66,20 +61,18 @@ def plan_for(tenant_id: str, wall: Wall) -> str:
     Raises:
         OutOfPlans: there is no room for another plan.
     """
-    name = _name(tenant_id)
     throttle = {"rateLimit": wall.rate, "burstLimit": wall.burst}
-    for found in _all("get_usage_plans"):
-        if found.get("name") == name:
-            if found.get("throttle") != throttle:
-                changes = [
-                    {"op": "replace", "path": f"/throttle/{limit}", "value": str(value)}
-                    for limit, value in throttle.items()
-                ]
-                _asked("update_usage_plan", usagePlanId=found["id"], patchOperations=changes)
-            return str(found["id"])
-    api_id, _, stage = os.environ["GATEWAY_STAGE"].partition(":")
-    stages = [{"apiId": api_id, "stage": stage}]
-    return str(_asked("create_usage_plan", name=name, throttle=throttle, apiStages=stages)["id"])
+    plan = _plan(tenant_id)
+    if plan is None:
+        api_id, _, stage = os.environ["GATEWAY_STAGE"].partition(":")
+        stages = [{"apiId": api_id, "stage": stage}]
+        plan = _asked("create_usage_plan", name=_name(tenant_id), throttle=throttle, apiStages=stages)
+    elif plan.get("throttle") != throttle:
+        changes = [
+            {"op": "replace", "path": f"/throttle/{limit}", "value": str(value)} for limit, value in throttle.items()
+        ]
+        _asked("update_usage_plan", usagePlanId=plan["id"], patchOperations=changes)
+    return str(plan["id"])
 
 
 def move(key: GatewayKey, plan_id: str) -> None:
@@ -96,26 +89,40 @@ def move(key: GatewayKey, plan_id: str) -> None:
 
 def drop_plan(tenant_id: str) -> bool:
     """Remove the tenant's own plan, if there is one; 1 request for 500 plans, and 2 more."""
-    for found in _all("get_usage_plans"):
-        if found.get("name") == _name(tenant_id):
-            # A plan that counts a stage cannot be deleted (Amazon API Gateway API Reference, "DeleteUsagePlan").
-            counted = [f"{stage['apiId']}:{stage['stage']}" for stage in found.get("apiStages", [])]
-            changes = [{"op": "remove", "path": "/apiStages", "value": stage} for stage in counted]
-            if changes:
-                _asked("update_usage_plan", usagePlanId=found["id"], patchOperations=changes)
-            _asked("delete_usage_plan", usagePlanId=found["id"])
-            return True
-    return False
+    plan = _plan(tenant_id)
+    if plan is None:
+        return False
+    # A plan that counts a stage cannot be deleted (Amazon API Gateway API Reference, "DeleteUsagePlan").
+    counted = [f"{stage['apiId']}:{stage['stage']}" for stage in plan.get("apiStages", [])]
+    changes = [{"op": "remove", "path": "/apiStages", "value": stage} for stage in counted]
+    if changes:
+        _asked("update_usage_plan", usagePlanId=plan["id"], patchOperations=changes)
+    _asked("delete_usage_plan", usagePlanId=plan["id"])
+    return True
 
 
 def drop_key(tenant_id: str) -> bool:
     """Remove the tenant's key, if there is one, and so from its plan; 2 requests."""
-    name = _name(tenant_id)
-    for found in _all("get_api_keys", nameQuery=name, includeValues=False):
-        if found["name"] == name:
-            _asked("delete_api_key", apiKey=found["id"])
-            return True
-    return False
+    key = _key(tenant_id, values=False)
+    if key is None:
+        return False
+    _asked("delete_api_key", apiKey=key["id"])
+    return True
+
+
+def _key(tenant_id: str, *, values: bool) -> dict[str, Any] | None:
+    """The tenant's key, with its value or without."""
+    # The query is a prefix: other tenants' names may begin alike.
+    return _named(tenant_id, _all("get_api_keys", nameQuery=_name(tenant_id), includeValues=values))
+
+
+def _plan(tenant_id: str) -> dict[str, Any] | None:
+    """The tenant's own plan."""
+    return _named(tenant_id, _all("get_usage_plans"))
+
+
+def _named(tenant_id: str, found: list[dict[str, Any]]) -> dict[str, Any] | None:
+    return next((one for one in found if one.get("name") == _name(tenant_id)), None)
 
 
 def _name(tenant_id: str) -> str:
