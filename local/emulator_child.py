@@ -22,8 +22,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from local import emulator_memory
+
 PINNED = "1.5.33"
-KEPT_EXECUTIONS = 200
 
 _START_DELAY = 0.15
 _ORPHAN_CHECK_SECONDS = 0.25
@@ -152,7 +153,7 @@ class Snapshots:
         with self._saving:
             if not self._loaded:
                 return
-            self._forget_old_executions()
+            emulator_memory.forget_executions(at_most=0)
             self._next.mkdir(exist_ok=True)
             for service, state in _copied(self._app._build_persistence_save_dict()).items():
                 content = {"__ministack_format__": persistence._state_format_version(service), "payload": state}
@@ -164,17 +165,6 @@ class Snapshots:
 
     def _running(self) -> bool:
         return any(execution["status"] == "RUNNING" for execution in list(self._executions.values()))
-
-    def _forget_old_executions(self) -> None:
-        """The emulator never forgets a finished execution: memory and every snapshot would only grow."""
-        for key in oldest_finished(dict(self._executions), KEPT_EXECUTIONS):
-            self._executions.pop(key, None)
-
-
-def oldest_finished(executions: Mapping[Any, Mapping[str, Any]], keep: int) -> list[Any]:
-    """The keys of finished executions, but for the ``keep`` that ended last."""
-    ended = [(execution["stopDate"], key) for key, execution in executions.items() if execution["stopDate"]]
-    return [key for _, key in sorted(ended)[:-keep]]
 
 
 def put_in_place(folder: Path) -> None:
@@ -285,6 +275,7 @@ def _patch(proxy: FunctionProxy) -> None:
         list(inspect.signature(persistence._state_format_version).parameters) == ["service"],
         list(inspect.signature(persistence._json_default).parameters) == ["obj"],
         hasattr(app, "_build_persistence_save_dict"),
+        emulator_memory.as_expected(),
     )
     if not all(expected):
         sys.exit(f"the insides of ministack {PINNED} are not the expected ones: the emulator cannot be adapted")
@@ -293,6 +284,7 @@ def _patch(proxy: FunctionProxy) -> None:
     # Handlers log to the data folder already; here each call would stay in memory and in every snapshot.
     lambda_svc._emit_lambda_logs = lambda *_, **__: None
     stepfunctions.time = _Clock()
+    emulator_memory.install()
 
     def plans_of_key(query_params: Any) -> Any:
         # The stock one gives all plans, whatever key it is asked for.

@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from local.deploy import client as aws_client
-from local.emulator_child import oldest_finished, put_in_place
+from local.emulator_child import put_in_place
 from local.errors import LocalError
 from local.interrupted import next_name
 from local.isolation import function_variables
@@ -124,13 +124,6 @@ def _settled(stepfunctions: Any, machine: str) -> dict[str, str]:
         if "RUNNING" not in found.values() or time.monotonic() > deadline:
             return found
         time.sleep(0.05)
-
-
-def test_only_old_finished_executions_are_forgotten() -> None:
-    stops = {"running": None, "first": "2026-01-01", "second": "2026-01-02", "third": "2026-01-03"}
-    executions = {name: {"stopDate": stop} for name, stop in stops.items()}
-    assert oldest_finished(executions, keep=1) == ["first", "second"]
-    assert oldest_finished(executions, keep=3) == []
 
 
 def test_the_names_of_restarted_executions_count_up() -> None:
