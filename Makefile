@@ -54,6 +54,9 @@ check-drift:
 	@$(BIN)/python -m local.openapi --check
 	@$(BIN)/python -m tests.coverage_table --check
 	@$(BIN)/python -m tests.permission_table --check
+	@$(BIN)/python -m benchmarks.figures --check
+	@$(BIN)/python -m benchmarks.costs --check
+	@$(BIN)/python -m benchmarks.scale --check
 
 check-lock:
 	@$(BIN)/uv export --frozen --quiet --no-dev --no-hashes --no-header --no-annotate | cmp - layers/shared/requirements.txt \

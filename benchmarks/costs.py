@@ -1,26 +1,26 @@
 """docs/costs.md, dollars for a million calls of each operation: ``python -m benchmarks.costs [--check]``.
 
-Worked out from what is committed, without measuring: the counts of docs/access-patterns.md, the memory sizes of
+Worked out from what is committed, without measuring: the counts of benchmarks/figures.json, the memory sizes of
 template.yaml, the prices of benchmarks/prices.py and the assumptions below.
 """
 
-import argparse
-import json
 import math
-import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
 
-from benchmarks import prices
+from benchmarks import figures, prices
+from benchmarks.figures import Figures
 from local import template
+from tests import generated
 
 ROOT = Path(__file__).parent.parent
 DOCUMENT = ROOT / "docs" / "costs.md"
 TARGET = "POST /runs (one tool)"
 TARGET_DOLLARS = 60.0
+BACKGROUND = "POST /runs (one tool, in the background)"
 MILLION = 1_000_000
 
 CPU_MS = 4.0
@@ -45,49 +45,9 @@ READER_MS, READER_BATCH = 10.0, 10
 TRACED = 0.05
 """X-Ray's rule when none is set: 5 % (and the first of each second)."""
 
-_ROW = re.compile(r"^\| ([^|]+) \| ([^|]+) \| (\d+) \| (\d+) \| (\d+) \|$", re.MULTILINE)
+_AUTHORIZER, _MODEL, _TOOL = "AuthorizerAuthorize", "AgentRunCallModel", "AgentRunCallTool"
+_WORKERS = {_MODEL, _TOOL, "AgentRunFailRun"}
 _SLOW_ON_PURPOSE = {"AuthRegister", "AuthLogin"}
-_CHANGES = ("POST ", "PUT ", "PATCH ", "DELETE ")
-
-
-@dataclass(frozen=True, slots=True)
-class Steps:
-    """What the machine does in one run.
-
-    Attributes:
-        turns: calls of the worker `call_model`; `asked`: how many of them ask a model.
-        calls: calls of the worker `call_tool`.
-        transitions: states that are entered.
-    """
-
-    turns: int
-    asked: int
-    calls: int
-    transitions: int
-
-    @property
-    def workers(self) -> int:
-        return self.turns + self.calls
-
-    @property
-    def requests(self) -> int:
-        """Requests to DynamoDB of the workers, as docs/access-patterns.md lists them."""
-        return 2 * self.turns + 3 * self.calls
-
-
-ONE_TOOL = Steps(turns=2, asked=2, calls=1, transitions=6)
-NO_TOOL = Steps(turns=1, asked=1, calls=0, transitions=3)
-TOOL_ALONE = Steps(turns=2, asked=0, calls=1, transitions=6)
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """One row of docs/access-patterns.md: requests and units of DynamoDB."""
-
-    keys: str
-    requests: int
-    reads: int
-    writes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +57,7 @@ class Dollars:
     gateway: float
     lambda_requests: float
     lambda_seconds: float
-    express: float
+    step_functions: float
     dynamodb: float
     afterwards: float
     logs: float
@@ -105,27 +65,11 @@ class Dollars:
     @property
     def share(self) -> float:
         """What the target speaks of: all but logs, traces and what the stream's reader does afterwards."""
-        return self.gateway + self.lambda_requests + self.lambda_seconds + self.express + self.dynamodb
+        return self.gateway + self.lambda_requests + self.lambda_seconds + self.step_functions + self.dynamodb
 
     @property
     def total(self) -> float:
         return self.share + self.afterwards + self.logs
-
-
-@cache
-def counts() -> dict[str, Counts]:
-    """Every counted operation, by its name in docs/access-patterns.md."""
-    rows = _ROW.findall((ROOT / "docs" / "access-patterns.md").read_text())
-    return {name: Counts(keys, int(a), int(b), int(c)) for name, keys, a, b, c in rows}
-
-
-def steps(name: str) -> Steps | None:
-    """What the machine does when this operation is called; `None` if it starts none that the caller waits for."""
-    if name.startswith("POST /runs (one tool"):
-        return ONE_TOOL
-    if name.startswith("POST /runs (no tool"):
-        return NO_TOOL
-    return TOOL_ALONE if name == "POST /tools/{id}/execute" else None
 
 
 @cache
@@ -140,85 +84,65 @@ def memories() -> dict[str, int]:
     }
 
 
-@cache
-def _routes() -> dict[str, tuple[str, bool]]:
-    """The function of each route, and whether the gateway asks the authorizer first; parameters stand as ``{}``."""
-    found = {}
-    for path, methods in json.loads((ROOT / "api.json").read_text())["paths"].items():
-        for method, operation in methods.items():
-            uri = json.dumps(operation["x-amazon-apigateway-integration"].get("uri", ""))
-            if function := re.search(r"functions/\$\{(\w+)\.Arn\}", uri):
-                route = f"{method.upper()} {re.sub(r'{[^}]+}', '{}', path)}"
-                found[route] = (function[1], bool(operation["security"]))
-    return found
-
-
-def function_of(name: str) -> tuple[str, bool]:
-    """The function behind an operation of docs/access-patterns.md, and whether the authorizer comes before it.
-
-    Raises:
-        KeyError: api.json has no such route.
-    """
-    return _routes()[re.sub(r"{[^}]+}", "{}", re.sub(r"[?(].*", "", name).strip())]
-
-
-def _billed_ms(cpu_ms: float, memory_mb: int, waiting_ms: float = 0) -> int:
-    """Milliseconds of one call: its processor's time at the share of a CPU that the memory brings, and its waiting."""
-    return math.ceil(cpu_ms * max(1.0, WHOLE_CPU_MB / memory_mb) + waiting_ms)
-
-
 def dollars(name: str, sizes: Mapping[str, int] | None = None) -> Dollars:
     """What a million calls of an operation cost.
 
     Args:
         sizes: memory of functions in MB where it is not to be the template's.
     """
-    counted, run = counts()[name], steps(name)
+    counted = figures.operations()[name]
     memory = memories() | dict(sizes or {})
-    function, authorized = function_of(name)
-    invocations, gb_ms, machine_ms, worker_requests, lines = 1, 0.0, 0.0, 0, 0
-    if authorized:
-        invocations += 1
-        gb_ms += memory["AuthorizerAuthorize"] * _billed_ms(AUTHORIZER_CPU_MS, memory["AuthorizerAuthorize"])
-    if run:
-        invocations += run.workers
-        worker_requests = run.requests
-        model, tool = memory["AgentRunCallModel"], memory["AgentRunCallTool"]
-        idle = run.turns - run.asked
-        times = [_billed_ms(CPU_MS, model, MODEL_MS + 2 * REQUEST_MS)] * run.asked
-        times += [_billed_ms(CPU_MS, model, 2 * REQUEST_MS)] * idle
-        gb_ms += model * sum(times)
-        calls = [_billed_ms(CPU_MS, tool, TOOL_MS + 3 * REQUEST_MS)] * run.calls
-        gb_ms += tool * sum(calls)
-        machine_ms = sum(times) + sum(calls) + run.transitions * TRANSITION_MS
-        # For each answer of a model one line of its time and two of its tokens; one for a tool, one for the end.
-        lines = 3 * run.asked + run.calls + 1
-    own = CPU_MS + (BCRYPT_MS if function in _SLOW_ON_PURPOSE else 0)
-    waiting = machine_ms + (counted.requests - worker_requests) * REQUEST_MS
-    gb_ms += memory[function] * _billed_ms(own, memory[function], waiting)
-    express = 0.0
-    if run:
-        billed = math.ceil(machine_ms / 100) / 10
-        express = prices.EXPRESS_REQUEST.of(MILLION)
-        express += prices.EXPRESS_GB_SECOND.of(MILLION * billed * EXPRESS_MB / 1024)
+    at_work = {
+        function: _billed_ms(function, counted, memory[function]) for function in counted.calls if function in _WORKERS
+    }
+    machine_ms = sum(at_work.values()) + counted.transitions * TRANSITION_MS
+    waited_for = machine_ms if counted.machine == "EXPRESS" else 0.0
+    own = counted.calls.keys() - at_work.keys()
+    billed = {function: _billed_ms(function, counted, memory[function]) for function in own}
+    requests = sum(counted.calls[function] for function in own - {_AUTHORIZER})
+    (waiting,) = (function for function in own if function != _AUTHORIZER) if waited_for else ("",)
+    billed |= at_work | ({waiting: billed[waiting] + math.ceil(waited_for)} if waiting else {})
+    gb_ms = sum(memory[function] * milliseconds for function, milliseconds in billed.items())
+    invocations = sum(counted.calls.values())
+    # For each answer of a model one line of its time and two of its tokens; one for a tool, one for the end.
+    lines = 3 * counted.asked + counted.tool_calls + counted.ends
     logged = invocations * SYSTEM_LOG_BYTES + lines * METRIC_LINE_BYTES
     return Dollars(
-        gateway=prices.GATEWAY_REQUEST.of(MILLION),
+        gateway=prices.GATEWAY_REQUEST.of(MILLION * requests),
         lambda_requests=prices.LAMBDA_REQUEST.of(MILLION * invocations),
         lambda_seconds=prices.LAMBDA_GB_SECOND.of(MILLION * gb_ms / 1024 / 1000),
-        express=express,
+        step_functions=_step_functions(counted, machine_ms),
         dynamodb=prices.READ_UNIT.of(MILLION * counted.reads) + prices.WRITE_UNIT.of(MILLION * counted.writes),
-        afterwards=_afterwards(name, counted, run, memory["AuditRecord"]),
-        logs=prices.LOG_BYTE.of(MILLION * logged) + prices.TRACE.of(MILLION * TRACED),
+        afterwards=_afterwards(counted, memory["AuditRecord"]),
+        logs=prices.LOG_BYTE.of(MILLION * logged) + prices.TRACE.of(MILLION * requests * TRACED),
     )
 
 
-def _afterwards(name: str, counted: Counts, run: Steps | None, memory_mb: int) -> float:
+def _billed_ms(function: str, counted: Figures, memory_mb: int) -> int:
+    """Milliseconds of all calls of a function: its processor's time at the share of a CPU that the memory brings, its
+    requests to DynamoDB, and for a worker the answers of models and tools."""
+    calls = counted.calls[function]
+    cpu_ms = (AUTHORIZER_CPU_MS if function == _AUTHORIZER else CPU_MS) * calls
+    cpu_ms += BCRYPT_MS if function in _SLOW_ON_PURPOSE else 0
+    waiting_ms = counted.requests.get(function, 0) * REQUEST_MS
+    waiting_ms += counted.asked * MODEL_MS if function == _MODEL else 0
+    waiting_ms += counted.tool_calls * TOOL_MS if function == _TOOL else 0
+    return calls * math.ceil((cpu_ms * max(1.0, WHOLE_CPU_MB / memory_mb) + waiting_ms) / calls)
+
+
+def _step_functions(counted: Figures, machine_ms: float) -> float:
+    if counted.machine == "STANDARD":
+        return prices.STANDARD_TRANSITION.of(MILLION * counted.transitions)
+    if counted.machine is None:
+        return 0.0
+    seconds = math.ceil(machine_ms / 100) / 10
+    return prices.EXPRESS_REQUEST.of(MILLION) + prices.EXPRESS_GB_SECOND.of(MILLION * seconds * EXPRESS_MB / 1024)
+
+
+def _afterwards(counted: Figures, memory_mb: int) -> float:
     """Dollars of the stream's reader: the audit record of a change, the figures of a run's end and of a tool's call."""
-    written = [1] if name.startswith(_CHANGES) and "AUDIT" not in counted.keys and "audit" not in counted.keys else []
-    if run:
-        # A transaction of two items for the end, an item for each call of a tool.
-        written += [4] + [1] * run.calls
+    # A transaction of two items for the end, an item for each call of a tool.
+    written = [1] * counted.stamps + [4] * counted.ends + [1] * counted.tool_calls
     calls, milliseconds = len(written) / READER_BATCH, len(written) * READER_MS
     return (
         prices.WRITE_UNIT.of(MILLION * sum(written))
@@ -274,15 +198,15 @@ def page() -> str:
         "|---|---|---|",
         *(_with_sizes(start, worker) for start in (512, 256) for worker in (1024, 768, 512)),
         "",
-        f"In the background the machine is STANDARD: {ONE_TOOL.transitions} transitions cost "
-        f"${prices.STANDARD_TRANSITION.of(MILLION * ONE_TOOL.transitions):.2f}, in place of the line express.",
+        f"In the background the machine is STANDARD, whose transitions cost "
+        f"${dollars(BACKGROUND).step_functions:.2f}, in place of the line step functions.",
         "",
         "## Each operation",
         "",
         "| operation | calls of functions | transitions | API Gateway | Lambda | Step Functions | DynamoDB "
         "| afterwards | logs, traces | sum |",
         "|---|---|---|---|---|---|---|---|---|---|",
-        *(_row(name) for name in counts()),
+        *(_row(name) for name in figures.operations()),
         "",
         "## Prices",
         "",
@@ -301,26 +225,11 @@ def _with_sizes(start: int, worker: int) -> str:
 
 
 def _row(name: str) -> str:
-    cost, run = dollars(name), steps(name)
-    calls = 1 + function_of(name)[1] + (run.workers if run else 0)
-    parts = (cost.gateway, cost.lambda_requests + cost.lambda_seconds, cost.express, cost.dynamodb)
+    cost, counted = dollars(name), figures.operations()[name]
+    parts = (cost.gateway, cost.lambda_requests + cost.lambda_seconds, cost.step_functions, cost.dynamodb)
     shown = " | ".join(f"{part:.2f}" for part in (*parts, cost.afterwards, cost.logs, cost.total))
-    return f"| {name} | {calls} | {run.transitions if run else 0} | {shown} |"
-
-
-def main() -> int:
-    """Write the page, or say whether it is up to date; the exit code is 1 if not."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.costs", description="Generate docs/costs.md.")
-    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if the committed file drifts")
-    text = page()
-    if parser.parse_args().check:
-        if DOCUMENT.read_text() != text:
-            print("docs/costs.md drifts: run 'python -m benchmarks.costs'.", file=sys.stderr)
-            return 1
-        return 0
-    DOCUMENT.write_text(text)
-    return 0
+    return f"| {name} | {sum(counted.calls.values())} | {counted.transitions} | {shown} |"
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(generated.main("benchmarks.costs", DOCUMENT, page, "from the figures, the sizes and the prices"))

@@ -4,7 +4,6 @@ Nothing is measured here: what one run asks (`benchmarks/run_requests.py`, count
 arrivals, which are the same at each start. The assumptions are the constants below.
 """
 
-import argparse
 import math
 import random
 import sys
@@ -16,10 +15,11 @@ from functools import cache
 from itertools import accumulate, pairwise
 from pathlib import Path
 
-from benchmarks import costs, run_requests
+from benchmarks import costs, figures, run_requests
 from benchmarks.run_requests import Names, Request, Sums, sums
 from shared.api import stream
 from shared.domain import deltas
+from tests import generated
 
 DOCUMENT = Path(__file__).parent.parent / "docs/scale.md"
 DAY = 86_400
@@ -52,6 +52,9 @@ IN_SESSION = 0.5
 STREAM_SECONDS = 20.0
 """How long a streamed answer takes; there is text in each tenth of a second."""
 PIECE_SECONDS = deltas._WRITE_SECONDS
+
+ONE_TOOL = figures.operations()[costs.TARGET]
+STREAMED = figures.operations()["POST /runs/stream (no tool, without its looks)"]
 
 FUNCTIONS = {
     "authorizer": "AuthorizerAuthorize",
@@ -298,7 +301,7 @@ def run_seconds(case: Case) -> float:
     """How long a run takes, and its caller waits."""
     if case.streamed:
         return STREAM_SECONDS
-    models, tools, transitions = costs.ONE_TOOL.asked, costs.ONE_TOOL.calls, costs.ONE_TOOL.transitions
+    models, tools, transitions = ONE_TOOL.asked, ONE_TOOL.tool_calls, ONE_TOOL.transitions
     waits = sums(run_requests.one_tool_run(Names())).requests * REQUEST_SECONDS
     own = _own("runs/start") + models * _own("call_model") + tools * _own("call_tool")
     return models * MODEL_SECONDS + tools * TOOL_SECONDS + transitions * TRANSITION_SECONDS + waits + own
@@ -326,20 +329,15 @@ def busy(case: Case, rate: float) -> dict[str, float]:
 
 def calls(case: Case) -> int:
     """Invocations of Lambda for each run, but for the stream's reader: the authorizer, the API, the workers."""
-    return 2 + (costs.NO_TOOL if case.streamed else costs.ONE_TOOL).workers
+    return sum((STREAMED if case.streamed else ONE_TOOL).calls.values())
 
 
-def main() -> None:
+def page() -> str:
+    """The text of docs/scale.md with its tables made anew."""
     from benchmarks import scale_page
 
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--check", action="store_true", help="change nothing; fail if the tables are not up to date")
-    written = scale_page.written(DOCUMENT.read_text())
-    if not parser.parse_args().check:
-        DOCUMENT.write_text(written)
-    elif DOCUMENT.read_text() != written:
-        sys.exit("docs/scale.md is out of date: python -m benchmarks.scale")
+    return scale_page.written(DOCUMENT.read_text())
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(generated.main("benchmarks.scale", DOCUMENT, page, "from what runs are counted to ask"))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import figures
 from benchmarks.packages import LAYER, LAYER_LIMIT, PACKAGE_LIMIT, sizes
 from tests.deploy import building
 from tests.house.repository import ROOT, functions
@@ -22,6 +23,9 @@ _FLAGS_AT = 4
 def test_the_packages_are_small(built: Path) -> None:
     found = sizes(built)
     assert found.keys() == {LAYER} | {function.logical_id for function in functions()}
+    kept = figures.packages()
+    grown = {name: size for name, size in found.items() if size > kept.get(name, PACKAGE_LIMIT)}
+    assert not grown, "larger than benchmarks/figures.json says: python -m benchmarks.figures"
     assert found.pop(LAYER) <= LAYER_LIMIT
     large = {name: size for name, size in found.items() if size > PACKAGE_LIMIT}
     assert not large, f"move what is shared or large into the layer: {large}"

@@ -1,19 +1,37 @@
 """docs/costs.md is what the committed counts, sizes and prices come to."""
 
+from dataclasses import replace
+
 import pytest
 
-from benchmarks import costs, prices
+from benchmarks import costs, figures, prices
 
 
 def test_the_page_is_generated_from_what_is_committed() -> None:
     assert costs.page() == costs.DOCUMENT.read_text(), "run 'python -m benchmarks.costs'"
 
 
-def test_every_counted_operation_has_a_function_and_a_price() -> None:
-    assert len(costs.counts()) >= 60
-    for name in costs.counts():
-        function, _ = costs.function_of(name)
-        assert function in costs.memories(), name
+def test_the_access_patterns_show_the_figures() -> None:
+    written = figures.DOCUMENT.read_text()
+    assert figures.page(figures.operations()) == written, "run 'python -m benchmarks.figures'"
+
+
+def test_what_grows_is_told_and_what_shrinks_is_not() -> None:
+    kept = figures.operations()
+    name, before = next(iter(kept.items()))
+    dearer = {name: replace(before, writes=before.writes + 1, events={"start": 1})}
+    assert list(figures.grown(dearer, kept)) == [
+        f"{name}: {before.writes + 1} write units, not {before.writes}",
+        f"{name}: 1 events, not 0",
+    ]
+    assert not list(figures.grown(kept, dearer))
+    assert not list(figures.grown(kept, {}))
+
+
+def test_every_counted_operation_has_its_functions_and_a_price() -> None:
+    for name, counted in figures.operations().items():
+        assert counted.calls.keys() <= costs.memories().keys(), name
+        assert counted.requests.keys() <= counted.calls.keys(), name
         cost = costs.dollars(name)
         assert cost.total > cost.share > prices.GATEWAY_REQUEST.of(costs.MILLION), name
 
@@ -25,7 +43,7 @@ def test_a_read_is_worked_out_by_hand() -> None:
     assert cost.lambda_requests == pytest.approx(0.4)
     assert cost.lambda_seconds == pytest.approx(13.3334 * 0.5 * (0.004 + 0.019))
     assert cost.dynamodb == pytest.approx(0.125)
-    assert cost.express == cost.afterwards == 0
+    assert cost.step_functions == cost.afterwards == 0
 
 
 def test_a_one_tool_run_is_worked_out_by_hand() -> None:
@@ -37,7 +55,7 @@ def test_a_one_tool_run_is_worked_out_by_hand() -> None:
     seconds = 13.3334 * (models + tool + 0.5 * (0.004 + start))
     assert cost.lambda_requests == pytest.approx(5 * 0.2)
     assert cost.lambda_seconds == pytest.approx(seconds, rel=0.001)
-    assert cost.express == pytest.approx(1 + 0.06 / 3600 * 1_000_000 * 2.3 / 16)
+    assert cost.step_functions == pytest.approx(1 + 0.06 / 3600 * 1_000_000 * 2.3 / 16)
     assert cost.dynamodb == pytest.approx(6 * 0.125 + 15 * 0.625)
 
 

@@ -1,6 +1,5 @@
 """The platform under test: the real template on the local runtime, in this process."""
 
-import json
 import shutil
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
@@ -10,14 +9,12 @@ import httpx
 import pytest
 
 from local.runtime import Runtime
-from shared.domain.scopes import PLATFORM
 from tests import ports
 from tests.integration import said_aloud
 from tests.integration.console import Console
 from tests.integration.neighbours import Neighbours
+from tests.integration.running import TOOL_SECRETS, running
 from tests.permission_proof import RECORDS
-
-_NEVER = 86_400.0
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -27,14 +24,11 @@ def pytest_configure(config: pytest.Config) -> None:
         shutil.rmtree(RECORDS, ignore_errors=True)
 
 
-_TOOL_SECRETS = {"SECRET_DEMO_TOKEN": "s3cr3t-value-of-the-tool", "SECRET_WRONG_TOKEN": "not the right one"}
-
-
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """A test fails if a function of the platform, which writes into its output, wrote a secret there."""
     report = yield
-    found = said_aloud.secrets_in(report.capstdout + report.capstderr, _TOOL_SECRETS.values())
+    found = said_aloud.secrets_in(report.capstdout + report.capstderr, TOOL_SECRETS.values())
     if found and report.passed:
         report.outcome, report.longrepr = "failed", f"secrets in the log lines: {found}"
     return report
@@ -59,38 +53,9 @@ def platform(
     tmp_path_factory: pytest.TempPathFactory, free_port: Callable[[], int], neighbours: Neighbours
 ) -> Iterator[Runtime]:
     """A running platform, shared by all tests: make your own agents, tools and keys in it."""
-    data_dir: Path = tmp_path_factory.mktemp("platform")
-    settings = {
-        "TOOL_PRIVATE_HOSTS": f"127.0.0.1:{neighbours.port}",
-        "CUSTOM_BASE_URL": f"{neighbours.url}/v1",
-        "CUSTOM_API_KEY": "scripted",
-        "SSE_KEEPALIVE_SECONDS": "1",
-        **_TOOL_SECRETS,
-        "AUTH_API_KEYS": json.dumps(
-            {
-                "mine": {"tenant_id": "tenant_mine", "user_id": "mine-user", "scopes": ["admin"]},
-                "theirs": {"tenant_id": "tenant_theirs", "user_id": "theirs-user", "scopes": ["admin"]},
-                "generated": {"tenant_id": "tenant_generated", "user_id": "generated-user", "scopes": ["admin"]},
-                "no-scopes": {"tenant_id": "tenant_mine", "user_id": "nobody", "scopes": []},
-                "operator": {"tenant_id": "tenant_mine", "user_id": "operator", "scopes": ["admin", *sorted(PLATFORM)]},
-            }
-        ),
-    }
-    # Nobody kills this one. A busy machine takes seconds to write a large state, and nothing is answered meanwhile.
-    with Runtime(data_dir, free_port(), settings, snapshot_seconds=_NEVER, record_permissions=RECORDS) as runtime:
-        for tenant in ("tenant_mine", "tenant_theirs", "tenant_generated"):
-            new_tenant(runtime, tenant)
+    with running(tmp_path_factory.mktemp("platform"), free_port(), neighbours, RECORDS) as runtime:
         yield runtime
         assert not runtime.refused, "permissions that template.yaml does not give"
-
-
-def new_tenant(platform: Runtime, tenant_id: str, **fields: Any) -> str:
-    """Make a tenant, unlimited unless the fields say otherwise; returns its administrator's key."""
-    body = {"id": tenant_id, "name": tenant_id, "plan": "unlimited", **fields}
-    headers = {"X-API-Key": platform.admin_key}
-    answer = httpx.post(f"{platform.url}/tenants", json=body, headers=headers, timeout=35)
-    assert answer.status_code == 201, answer.text
-    return str(answer.json()["admin_key"])
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ import pytest
 
 from local.deploy import client as aws_client
 from local.runtime import Runtime
-from tests.integration.conftest import new_tenant
+from tests.integration.running import new_tenant
 from tests.permission_proof import RECORDS
 
 pytestmark = pytest.mark.covers("GET /audit")

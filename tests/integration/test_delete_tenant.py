@@ -10,7 +10,7 @@ import httpx
 from local.deploy import client
 from local.runtime import ROOT, Runtime
 from tests.integration import operator_commands as operator
-from tests.integration.conftest import new_tenant
+from tests.integration.running import new_tenant
 
 # The readers of the table's stream write these a moment later; the test does not wait for them (the command does).
 _READERS = ("#AUDIT", "#STAT", "#USAGE")

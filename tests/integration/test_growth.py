@@ -12,8 +12,8 @@ import pytest
 
 from local.deploy import client as aws_client
 from local.runtime import Runtime
-from tests.integration.conftest import new_tenant
 from tests.integration.counting import counted
+from tests.integration.running import new_tenant
 
 FEW, MANY, TENANTS = 10, 1_000, 100
 TENANT = "tenant_growth"

@@ -11,7 +11,7 @@ import pytest
 
 from local.deploy import client as aws_client
 from local.runtime import Runtime
-from tests.integration.conftest import new_tenant
+from tests.integration.running import new_tenant
 
 pytestmark = pytest.mark.covers("POST /tenants", "GET /agents", "POST /runs")
 

@@ -11,9 +11,9 @@ import pytest
 
 from local.deploy import client
 from local.runtime import Runtime
-from tests.integration.conftest import new_tenant
 from tests.integration.neighbours import Neighbours, says
 from tests.integration.operator_commands import done, run
+from tests.integration.running import new_tenant
 
 pytestmark = pytest.mark.covers("POST /runs", "GET /audit", "POST /tenants")
 _PATIENCE_SECONDS = 40

@@ -7,7 +7,7 @@ import httpx
 from local.deploy import client
 from local.runtime import Runtime
 from tests.integration import operator_commands as operator
-from tests.integration.conftest import new_tenant
+from tests.integration.running import new_tenant
 
 _ENOUGH_SECONDS = 30
 

@@ -14,8 +14,8 @@ import pytest
 from local.deploy import client
 from local.runtime import Runtime
 from tests.integration import operator_commands as operator
-from tests.integration.conftest import new_tenant
 from tests.integration.neighbours import Neighbours
+from tests.integration.running import new_tenant
 
 _number = count()
 
