@@ -1,134 +1,135 @@
-"""How long do a read, a list, a create and a one-tool run take on the local platform, with 1 and with 16 clients?
+"""How long do a read, a list, a create, a one-tool run and a stream's first token take on the local platform?
 
-The model and the tool answer at once (the local stand-ins), so what is measured is the platform and the emulator.
+`python -m benchmarks.latency` measures this alone. The model and the tool answer at once, from a process of their own,
+so what is measured is the platform and the emulator. Each round measures every row, with 1 and with 16 clients.
 """
 
 import itertools
-import json
-import statistics
-import threading
 import time
-import urllib.request
+from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
 from typing import Any
 
-import openai
+from benchmarks import floor, part, timing
+from benchmarks.client import Client
+from benchmarks.platform import Platform, running
+from benchmarks.timing import Sample
 
-from benchmarks.platform import Client, Platform
+ROUNDS, QUICK_ROUNDS = 10, 3
+CLIENTS = (1, 16)
+RUN = "POST /runs (one tool)"
+READ = "GET /agents/{id}"
+FIRST_TOKEN = "POST /runs/stream, first token"
+# Requests in a round by one client; by all of more clients twice as many.
+_COUNTS = {READ: 100, "GET /agents?limit=50": 50, "POST /agents": 50, RUN: 20, FIRST_TOKEN: 20}
+_FLOOR_COUNT, _FILLERS = 40, 60
 
-Operation = Callable[[Client], object]
-WARM_UP = 10
-FLOOR = "no platform: 2 openai calls, 1 tool call"
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """Times in milliseconds; throughput in requests a second."""
-
-    operation: str
-    clients: int
-    requests: int
-    p50_ms: float
-    p95_ms: float
-    p99_ms: float
-    per_second: float
+Operation = Callable[[Client], float | None]
 
 
-def measure(platform: Platform, requests: int, progress: Callable[[str], None]) -> list[dict[str, Any]]:
-    """Measure every operation.
+def steps() -> int:
+    """How often `measure` tells its progress."""
+    return part.rounds(ROUNDS, QUICK_ROUNDS)
+
+
+def measure(platform: Platform, stub: str, progress: Callable[[str], None]) -> dict[str, Any]:
+    """Measure every operation, round by round.
 
     Args:
-        requests: per operation and number of clients; runs take a fifth of it.
-        progress: called with the name of what was measured.
+        progress: told what begins.
+
+    Returns:
+        How it was sampled, and a row for each operation and number of clients, the floor's first.
     """
-    results = [asdict(_measure(platform, FLOOR, _floor(platform), 1, max(20, requests // 5)))]
-    progress(FLOOR)
-    for name, operation in _operations(platform).items():
-        for clients in (1, 16):
-            wanted = max(20, requests // 5 if name.startswith("POST /runs") else requests)
-            results.append(asdict(_measure(platform, name, operation, clients, wanted)))
-            progress(f"{name}, {clients} clients")
-    return results
+    rounds = steps()
+    operations = _operations(platform, stub)
+    found: dict[tuple[str, int], list[Sample]] = defaultdict(list)
+    for number in range(rounds):
+        progress(f"latency, round {number + 1} of {rounds}")
+        for clients in CLIENTS:
+            times = 1 if clients == 1 else 2
+            count = part.fewer(_FLOOR_COUNT) * times
+            found[floor.SDK, clients].append(
+                timing.sample(floor.Sdk.run, lambda: floor.Sdk(stub), floor.Sdk.close, clients, count)
+            )
+            found[floor.BARE, clients].append(
+                timing.sample(floor.Bare.run, lambda: floor.Bare(stub), floor.Bare.close, clients, count)
+            )
+            for name, operation in operations.items():
+                count = part.fewer(_COUNTS[name]) * times
+                found[name, clients].append(timing.sample(operation, platform.client, Client.close, clients, count))
+    rows = [
+        {"operation": name, "clients": clients, **timing.row(done), **timing.ratio(done, found[floor.SDK, clients])}
+        for (name, clients), done in sorted(found.items(), key=lambda one: (*found,).index((one[0][0], 1)))
+    ]
+    return part.about() | {"rounds": rounds, "rows": rows}
 
 
-def _floor(platform: Platform) -> Operation:
-    """What a one-tool run costs a program that keeps nothing: two calls of the SDK and one of the tool."""
-    model = openai.OpenAI(base_url=f"{platform.tools_url}/v1", api_key="offline", max_retries=0)
-    tool = urllib.request.Request(f"{platform.tools_url}/echo", json.dumps({"text": "hello"}).encode())
+def one_tool_agent(platform: Platform, stub: str, name: str) -> str:
+    """Make an agent of this name with one tool, which is made unless it is there; its id."""
+    client = platform.client()
+    tool = {
+        "name": floor.TOOL,
+        "description": "Echoes a text",
+        "input_schema": floor.SCHEMA,
+        "endpoint": f"{stub}/echo",
+    }
+    there = (one for one in client.send("GET", "/tools") if one["name"] == floor.TOOL)
+    used = next(there, None) or client.send("POST", "/tools", tool)
+    draft = {"name": name, "system_prompt": floor.SYSTEM, "status": "published", "tool_ids": [used["id"]]}
+    agent = client.send("POST", "/agents", draft)
+    client.close()
+    return str(agent["id"])
 
-    def loop(_client: Client) -> None:
-        for _ in range(2):
-            model.chat.completions.create(model="gpt-4o-mini", messages=[{"role": "user", "content": "hello"}])
-        urllib.request.urlopen(tool).read()
 
-    return loop
+def run_once(client: Client, agent: str) -> None:
+    """A one-tool run.
+
+    Raises:
+        RuntimeError: it was none.
+    """
+    answer = client.send("POST", "/runs", {"agent_id": agent, "input_message": floor.PROMPT})
+    if answer["status"] != "succeeded" or len(answer["tools_called"]) != 1:
+        raise RuntimeError(f"not a one-tool run: {answer}")
 
 
-def _operations(platform: Platform) -> dict[str, Operation]:
+def _operations(platform: Platform, stub: str) -> dict[str, Operation]:
+    agent = one_tool_agent(platform, stub, "bench")
     setup = platform.client()
-    tool = setup.send("POST", "/tools", {"name": "bench_echo", "endpoint": f"{platform.tools_url}/echo"})
-    agent = setup.send("POST", "/agents", {"name": "bench", "status": "published", "tool_ids": [tool["id"]]})
-    for n in range(60):
+    for n in range(_FILLERS):
         setup.send("POST", "/agents", {"name": f"filler {n}"})
     setup.close()
     number = itertools.count()
-    run = {"agent_id": agent["id"], "input_message": 'Use bench_echo to say "hello"'}
 
-    def run_once(client: Client) -> None:
-        answer = client.send("POST", "/runs", run)
-        if answer["status"] != "succeeded" or len(answer["tools_called"]) != 1:
-            raise RuntimeError(f"not a one-tool run: {answer}")
+    def first_token(client: Client) -> float:
+        begun, first = time.monotonic_ns(), 0
+        for moment, name, _ in client.watch("/runs/stream", {"agent_id": agent, "input_message": "Good morning"}):
+            first = first or (moment if name == "message.delta" else 0)
+        if not first:
+            raise RuntimeError("a stream without a token")
+        return (first - begun) / 1e6
+
+    def sent(method: str, path: str) -> Operation:
+        return lambda client: client.send(method, path) and None
+
+    def create(client: Client) -> None:
+        client.send("POST", "/agents", {"name": f"made {next(number)}"})
 
     return {
-        "GET /agents/{id}": lambda client: client.send("GET", f"/agents/{agent['id']}"),
-        "GET /agents?limit=50": lambda client: client.send("GET", "/agents?limit=50"),
-        "POST /agents": lambda client: client.send("POST", "/agents", {"name": f"made {next(number)}"}),
-        "POST /runs (one tool)": run_once,
+        READ: sent("GET", f"/agents/{agent}"),
+        "GET /agents?limit=50": sent("GET", "/agents?limit=50"),
+        "POST /agents": create,
+        RUN: lambda client: run_once(client, agent),
+        FIRST_TOKEN: first_token,
     }
 
 
-def _measure(platform: Platform, name: str, operation: Operation, clients: int, requests: int) -> Result:
-    times: list[float] = []
-    failures: list[Exception] = []
-    start = threading.Barrier(clients + 1)
+def main() -> None:
+    from benchmarks import stub
 
-    def work() -> None:
-        client = platform.client()
-        try:
-            for _ in range(max(1, WARM_UP // clients)):
-                operation(client)
-            start.wait()
-            for _ in range(requests // clients):
-                begun = time.perf_counter()
-                operation(client)
-                times.append((time.perf_counter() - begun) * 1000)
-        except (RuntimeError, OSError, threading.BrokenBarrierError) as error:
-            failures.append(error)
-            start.abort()
-        finally:
-            client.close()
+    with stub.running() as model, running(model) as platform:
+        part.alone("latency", steps(), lambda progress: measure(platform, model, progress))
 
-    threads = [threading.Thread(target=work) for _ in range(clients)]
-    for thread in threads:
-        thread.start()
-    try:
-        start.wait()
-    except threading.BrokenBarrierError:
-        raise failures[0] from None
-    begun = time.perf_counter()
-    for thread in threads:
-        thread.join()
-    seconds = time.perf_counter() - begun
-    if failures:
-        raise failures[0]
-    cuts = statistics.quantiles(times, n=100, method="inclusive")
-    return Result(
-        operation=name,
-        clients=clients,
-        requests=len(times),
-        p50_ms=round(statistics.median(times), 2),
-        p95_ms=round(cuts[94], 2),
-        p99_ms=round(cuts[98], 2),
-        per_second=round(len(times) / seconds, 1),
-    )
+
+if __name__ == "__main__":
+    main()

@@ -1,57 +1,57 @@
-"""The page that `make bench` writes, and what it is made of."""
+"""docs/performance.md and what it is made of; `python -m benchmarks.page` writes it anew without measuring."""
 
 import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from benchmarks import sections, targets
 from benchmarks.packages import LAYER_LIMIT, PACKAGE_LIMIT
 
 _ROOT = Path(__file__).parent.parent
 _RESULTS, _PAGE = _ROOT / "benchmarks/results.json", _ROOT / "docs/performance.md"
 
+Found = dict[str, Any]
 
-def write(results: dict[str, Any]) -> str:
-    """Write benchmarks/results.json and docs/performance.md, and return the page."""
+
+def keep(part: str, found: Found) -> None:
+    """Keep one part of the results, the others as they are, and write the page anew."""
+    results = json.loads(_RESULTS.read_text()) | {part: found}
     _RESULTS.write_text(json.dumps(results, indent=2) + "\n")
-    text = page(results)
-    _PAGE.write_text(text)
-    return text
+    write()
 
 
-def keep(part: str, found: dict[str, Any]) -> None:
-    """Write both anew with one part of the results, and the others as they are."""
-    write(json.loads(_RESULTS.read_text()) | {part: found})
+def write() -> None:
+    """Write the page anew from the results that are kept."""
+    _PAGE.write_text(page(json.loads(_RESULTS.read_text())))
 
 
-def page(results: dict[str, Any]) -> str:
+def text() -> str:
+    """The page as it was written last."""
+    return _PAGE.read_text()
+
+
+def page(results: Mapping[str, Found]) -> str:
     """docs/performance.md, from what was measured."""
-    versions = ", ".join(f"{name} {number}" for name, number in results["versions"].items())
     lines = [
-        "# Performance of the local platform",
+        "# Performance",
         "",
-        "Written by `make bench`; do not edit. Method: `python -m local` in a process of its own with an empty data",
-        "folder; clients are threads of another process, each with one keep-alive connection; model and tool answer at",
-        "once; 10 requests of warm-up, then the number given. Percentiles over all requests of a row. Client, platform",
-        "and emulator share the machine's cores, so times move with the machine; compare them with the first row: the",
-        "calls of a one-tool run, in the same minutes, without a platform.",
+        "Written by `make bench`; do not edit. Each part is a file in `benchmarks/` that answers one question, can be",
+        "measured alone (`python -m benchmarks.latency`), and says when it was. What is exact (requests, units,",
+        "invocations, transitions, events) stands in [access-patterns.md](access-patterns.md), and what it costs in",
+        "[costs.md](costs.md). Times move with the machine: compare them within a part, where every round measures",
+        "every row, by their ratios. Versions: "
+        f"{', '.join(f'{name} {number}' for name, number in results['versions'].items())}.",
         "",
-        f"{results['date']}, {results['machine']}; {versions}.",
-        f"Process start to serving: {results['start_seconds']} s. Memory after the measurements (PSS, platform and",
-        f"emulator): {results['memory_mb']} MB.",
-        "",
-        "| operation | clients | requests | p50 ms | p95 ms | p99 ms | requests/s |",
-        "|---|---|---|---|---|---|---|",
+        *targets.lines(results),
     ]
-    lines += [
-        f"| {row['operation']} | {row['clients']} | {row['requests']} | {row['p50_ms']} | {row['p95_ms']} "
-        f"| {row['p99_ms']} | {row['per_second']} |"
-        for row in results["latency"]
-    ]
-    lines += ["", *_packages(results["packages"]), "", *cold_start(results["cold_start"])]
+    for name, section in SECTIONS.items():
+        if name in results:
+            lines += ["", *section(results[name])]
     return "\n".join(lines) + "\n"
 
 
-def _packages(packed: dict[str, Any]) -> list[str]:
+def _packages(packed: Found) -> list[str]:
     largest, bytes_of_it = packed["largest"]
     return [
         "## What is deployed",
@@ -102,3 +102,19 @@ def _span(ends: list[float]) -> str:
 
 def _list(modules: dict[str, float]) -> str:
     return ", ".join(f"{name} {ms}" for name, ms in modules.items())
+
+
+SECTIONS: Mapping[str, Callable[[Found], list[str]]] = {
+    "start": sections.start,
+    "latency": sections.latency,
+    "streams": sections.streams,
+    "peers": sections.peers,
+    "endurance": sections.endurance,
+    "packages": _packages,
+    "cold_start": cold_start,
+}
+"""By the names of the parts in results.json, in the order of the page."""
+
+
+if __name__ == "__main__":
+    write()

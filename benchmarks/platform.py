@@ -1,10 +1,7 @@
 """The platform under measurement: `python -m local` in a process and a data folder of its own."""
 
-import http.client
-import json
 import os
 import re
-import socket
 import subprocess
 import sys
 import tempfile
@@ -12,68 +9,69 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from benchmarks import stub as stubs
+from benchmarks.client import Client
+from benchmarks.memory import pss_mb
+from benchmarks.ports import free_ports
 
 _START_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True)
 class Platform:
-    """A running platform."""
+    """A running platform; `start_seconds` is from the start of the process to the first answer of the API."""
 
     port: int
     key: str
     pid: int
     start_seconds: float
+    folder: Path
 
-    @property
-    def tools_url(self) -> str:
-        return f"http://127.0.0.1:{self.port + 1}"
+    def client(self) -> Client:
+        return Client(f"http://127.0.0.1:{self.port}", {"X-API-Key": self.key})
 
-    def client(self) -> "Client":
-        return Client(self)
-
-
-class Client:
-    """One keep-alive connection. The standard library's client, since it costs the least of the time measured."""
-
-    def __init__(self, platform: Platform) -> None:
-        self._connection = http.client.HTTPConnection("127.0.0.1", platform.port, timeout=60)
-        self._headers = {"X-API-Key": platform.key, "Content-Type": "application/json"}
-
-    def send(self, method: str, path: str, body: Any = None) -> Any:
-        """The parsed answer.
-
-        Raises:
-            RuntimeError: the answer is no 2xx; a measurement of errors would be worthless.
-        """
-        self._connection.request(method, path, None if body is None else json.dumps(body), self._headers)
-        answer = self._connection.getresponse()
-        text = answer.read()
-        if answer.status >= 300:
-            raise RuntimeError(f"{method} {path}: {answer.status} {text[:300]!r}")
-        return json.loads(text) if text else None
-
-    def close(self) -> None:
-        self._connection.close()
+    def memory_mb(self) -> dict[str, int]:
+        """Of the platform, by process."""
+        host, *emulator = pss_mb(self.pid)
+        return {"host": host, "emulator": sum(emulator)}
 
 
 @contextmanager
-def running() -> Iterator[Platform]:
-    """A platform on free ports, gone afterwards."""
-    with tempfile.TemporaryDirectory() as folder:
-        port = _free_ports()
-        environment = os.environ | {"PORT": str(port), "LOCAL_DATA_DIR": folder, "PYTHONUNBUFFERED": "1"}
+def running(stub: str | None = None, folder: Path | None = None) -> Iterator[Platform]:
+    """A platform on free ports, gone afterwards.
+
+    Args:
+        stub: URL of a `benchmarks.stub`, whose model and tool it uses. Without it, the platform's own stand-ins.
+        folder: for its data; by default one that is gone afterwards, too.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        data = folder or Path(scratch)
+        port, *_ = free_ports(3)
+        environment = os.environ | {"PORT": str(port), "LOCAL_DATA_DIR": str(data), "PYTHONUNBUFFERED": "1"}
         for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL"):
             environment.pop(name, None)
+        if stub is not None:
+            environment |= {
+                "OPENAI_API_KEY": "offline",
+                "OPENAI_BASE_URL": f"{stub}/v1",
+                "CUSTOM_API_KEY": "offline",
+                "CUSTOM_BASE_URL": f"{stub}{stubs.PACED}/v1",
+                "TOOL_PRIVATE_HOSTS": urlsplit(stub).netloc,
+            }
         begun = time.monotonic()
         process = subprocess.Popen([sys.executable, "-m", "local"], env=environment, stdout=subprocess.PIPE, text=True)
         try:
             key = _key(process)
-            yield Platform(port, key, process.pid, time.monotonic() - begun)
+            client = Client(f"http://127.0.0.1:{port}", {"X-API-Key": key})
+            client.send("GET", "/agents")
+            client.close()
+            yield Platform(port, key, process.pid, time.monotonic() - begun, data)
         finally:
             process.terminate()
-            process.wait(timeout=30)
+            process.wait(timeout=90)
 
 
 def _key(process: "subprocess.Popen[str]") -> str:
@@ -86,21 +84,3 @@ def _key(process: "subprocess.Popen[str]") -> str:
         if found := re.search(r"Admin key of the demo tenant: (\S+)", line):
             return found[1]
     raise RuntimeError(f"the platform did not start:\n{seen}")
-
-
-def _free_ports() -> int:
-    """The first of three free ports in a row."""
-    for first in range(18_000, 19_000, 3):
-        sockets = []
-        try:
-            for port in range(first, first + 3):
-                probe = socket.socket()
-                sockets.append(probe)
-                probe.bind(("127.0.0.1", port))
-        except OSError:
-            continue
-        finally:
-            for probe in sockets:
-                probe.close()
-        return first
-    raise RuntimeError("no three free ports in a row")
