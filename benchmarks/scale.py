@@ -17,8 +17,8 @@ from pathlib import Path
 
 from benchmarks import costs, figures, run_requests
 from benchmarks.run_requests import Names, Request, Sums, sums
-from shared.api import stream
-from shared.domain import deltas
+from shared.domain import conversation, watching
+from shared.domain.run_records import RunEvent
 from tests import generated
 
 DOCUMENT = Path(__file__).parent.parent / "docs/scale.md"
@@ -51,7 +51,7 @@ IN_SESSION = 0.5
 """The share of the runs that go on with a session."""
 STREAM_SECONDS = 20.0
 """How long a streamed answer takes; there is text in each tenth of a second."""
-PIECE_SECONDS = deltas._WRITE_SECONDS
+PIECE_SECONDS = conversation.TEXT_SECONDS
 
 ONE_TOOL = figures.operations()[costs.TARGET]
 STREAMED = figures.operations()["POST /runs/stream (no tool, without its looks)"]
@@ -66,6 +66,7 @@ FUNCTIONS = {
 }
 """Their names in template.yaml."""
 
+_TEXT = RunEvent(id=1, event="message.delta", data={}, created_at="")
 _OF_ONE = ("<run>", "<digest>", "<session>", "<uid>")
 
 
@@ -145,16 +146,14 @@ class Load:
 
 def looks(seconds: float) -> int:
     """How often a watcher reads the log while text comes in each tenth of a second, by the stream's own pauses."""
-    pause, now, seen, count = stream._SHORTEST_PAUSE, 0.0, 0, 0
+    now, heard, seen, count, flowing = 0.0, 0.0, 0, 0, False
     while now < seconds:
         count += 1
         written = int(now / PIECE_SECONDS)
-        now += REQUEST_SECONDS
-        if written > seen:
-            seen, pause = written, stream._SHORTEST_PAUSE
-            continue
-        now += pause
-        pause = min(pause * stream._SLOWER, stream._LONGEST_PAUSE)
+        if new := written > seen:
+            seen, heard = written, now
+        now += REQUEST_SECONDS + watching.pause([_TEXT] if new else [], now - heard, flowing=flowing)
+        flowing = flowing or new
     return count
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from shared.domain import deltas, run_ends
+from shared.domain import conversation, run_ends
 from shared.store import run_log
 from shared.store.table import TenantStore
 from tests.unit.support import runs, stream
@@ -140,7 +140,7 @@ def test_a_worker_dies_in_mid_answer(
     number: int,
     moment: Moment,
 ) -> None:
-    monkeypatch.setattr(deltas, "_WRITE_SECONDS", 0.01)
+    monkeypatch.setattr(conversation, "TEXT_SECONDS", 0.01)
     runs.agent(api)
     pointer = begin(api, machine)
     model.follows(lambda request: Pieces([*map(piece, "abcd"), piece(finish="stop"), counts()], pause=0.03).answer())

@@ -42,7 +42,6 @@ ADAPTER_HEADERS = frozenset({CONTEXT_HEADER, "x-amzn-lambda-context", "x-amz-ten
 # The gateway gives a streamed answer 15 minutes (Amazon API Gateway Developer Guide, "Stream the integration
 # response"). A stream that ends before can be resumed; one that is cut off in the middle of an event need not be.
 _LONGEST_SECONDS = 14 * 60
-_SHORTEST_PAUSE, _LONGEST_PAUSE, _SLOWER = 0.03, 0.5, 1.3
 _CHECK_SECONDS = 5.0
 _MEDIA_TYPE = "text/event-stream"
 
@@ -114,8 +113,9 @@ async def _frames(
     store: TenantStore, gone: "asyncio.Task[None]", *, run_id: str, after: int, over: bool
 ) -> AsyncIterator[str]:
     """Events and keep-alives, as text, until the run has ended, the client has gone or the time is up."""
-    place, pause = Place(after), _SHORTEST_PAUSE
-    begun = sent = checked = time.monotonic()
+    place = Place(after)
+    begun = sent = checked = heard = time.monotonic()
+    flowing = False
     try:
         while not gone.done() and (now := time.monotonic()) - begun < _LONGEST_SECONDS:
             events, place = await asyncio.to_thread(watching.look, store, run_id, place)
@@ -124,17 +124,16 @@ async def _frames(
             if watching.is_end(events[-1]) if events else over:
                 return
             if events:
-                sent, pause = now, _SHORTEST_PAUSE
-                continue
-            if now - checked >= _CHECK_SECONDS:
+                sent = checked = heard = now
+            elif now - checked >= _CHECK_SECONDS:
                 # Silence, because nothing happens yet or because nothing can happen any more: then look once more.
                 checked, over = now, await asyncio.to_thread(watching.is_over, store, run_id)
                 continue
-            if now - sent >= settings().sse_keepalive_seconds:
+            elif now - sent >= settings().sse_keepalive_seconds:
                 sent = now
                 yield ": keep-alive\n\n"
-            await asyncio.wait({gone}, timeout=pause)
-            pause = min(pause * _SLOWER, _LONGEST_PAUSE)
+            await asyncio.wait({gone}, timeout=watching.pause(events, now - heard, flowing=flowing))
+            flowing = watching.is_text(events) if events else flowing
     except Exception:  # noqa: BLE001 - the answer has begun: nothing can be told any more, but a client can resume
         logger.exception("stream broken off")
         measure({metrics.STREAMS_BROKEN: 1})

@@ -9,6 +9,8 @@ from shared.domain.plans import Plan
 from shared.store.run_log import Event
 
 TERMINAL = frozenset({"result", "error", "cancelled"})
+TEXT_SECONDS = 0.1
+"""How long pieces of a model's answer are gathered before they are written; the first one is written at once."""
 
 
 @dataclass(slots=True)

@@ -18,7 +18,6 @@ from shared.store.run_log import Event, Log
 from shared.store.table import TenantStore
 
 TICK_SECONDS = 0.05
-_WRITE_SECONDS = 0.1
 _LOOK_SECONDS = 1.0
 # What is left when the answer ends is written together with it, so it must leave room in that batch.
 _LAST_PIECES = 16
@@ -51,7 +50,7 @@ class Writer:
         attempt = 1 + _last_attempt(self.log, self.step)
         waiting: list[str] = []
         due = 0.0
-        pause, alone = _WRITE_SECONDS, True
+        pause, alone = conversation.TEXT_SECONDS, True
         # Closing the answer hangs up: nobody pays for what nobody wants any more.
         with closing(answer):
             for piece in answer:
