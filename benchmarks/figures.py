@@ -29,7 +29,9 @@ COLUMNS = ("requests", "read units", "write units", "functions", "transitions", 
 LAYER_STEP, PACKAGE_STEP = 500_000, 5_000
 """Bytes. Sizes are rounded up to these, so that the table does not change with every line of code."""
 
-_ROW = re.compile(r"^\| ([^|]+) \| ([^|]+) \| (\d+) \| (\d+) \| (\d+) \| (\d+) \| (\d+) \| (\d+) \|$", re.MULTILINE)
+_ROW = re.compile(
+    r"^\| ([^|]+) \| ([^|]+) \| (\d+) \| (\d+(?:\.5)?) \| (\d+) \| (\d+) \| (\d+) \| (\d+) \|$", re.MULTILINE
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,7 @@ class Figures:
     """
 
     requests: Mapping[str, int]
-    reads: int
+    reads: float
     writes: int
     calls: Mapping[str, int]
     machine: str | None
@@ -55,7 +57,7 @@ class Figures:
     stamps: int
 
     @property
-    def columns(self) -> tuple[int, ...]:
+    def columns(self) -> tuple[float, ...]:
         """The columns of docs/access-patterns.md, which are named in `COLUMNS`."""
         requests, calls, events = (sum(named.values()) for named in (self.requests, self.calls, self.events))
         return requests, self.reads, self.writes, calls, self.transitions, events
@@ -80,7 +82,7 @@ def of(tally: "Tally") -> Figures:
     """What was counted, as it is kept."""
     return Figures(
         requests=dict(sorted(tally.by_function.items())),
-        reads=int(tally.read_units),
+        reads=int(tally.read_units) if tally.read_units == int(tally.read_units) else tally.read_units,
         writes=int(tally.write_units),
         calls=dict(sorted(tally.calls.items())),
         machine=tally.machine,
@@ -127,7 +129,7 @@ def page(found: Mapping[str, Figures]) -> str:
         raise ValueError(f"rows without an operation, or operations without a row: {sorted(rows ^ found.keys())}")
 
     def written(row: re.Match[str]) -> str:
-        return f"| {row[1]} | {row[2]} | {' | '.join(map(str, found[row[1]].columns))} |"
+        return f"| {row[1]} | {row[2]} | {' | '.join(f'{column:g}' for column in found[row[1]].columns)} |"
 
     return _ROW.sub(written, text)
 

@@ -104,7 +104,9 @@ def forget() -> None:
 
 def _make_table() -> None:
     (table,) = resources("AWS::DynamoDB::Table").values()
-    wanted: Any = {name: table[name] for name in ("AttributeDefinitions", "BillingMode", "KeySchema")}
+    wanted: Any = {
+        name: table[name] for name in ("AttributeDefinitions", "BillingMode", "GlobalSecondaryIndexes", "KeySchema")
+    }
     aws.dynamodb().create_table(TableName=_ENVIRONMENT["TABLE_NAME"], **wanted)
 
 

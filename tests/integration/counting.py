@@ -1,9 +1,10 @@
 """Counts what an operation asks of AWS: real requests of the real handlers, with their units, and what they start.
 
-Write units are the emulator's, which are right (5 KB = 5 units, twice that in a transaction). Read units are worked
-out from the items that came back, since the emulator reports a constant: every read here is strongly consistent, so
-one unit for each 4 KB, of each item of a get and of all items of a query together (Amazon DynamoDB Developer Guide,
-"Read and write request units").
+Write units are the emulator's, which are right (5 KB = 5 units, twice that in a transaction; 1 for an entry of an index
+that comes or goes, 2 for one that moves, in a transaction or not). Read units are worked out from the items that came
+back, since the emulator reports a constant: every read of the table is strongly consistent, so one unit for each 4 KB,
+of each item of a get and of all items of a query together; a query of an index is half of that (Amazon DynamoDB
+Developer Guide, "Read and write request units").
 """
 
 import json
@@ -149,7 +150,7 @@ def _add(tally: Tally, params: dict[str, Any], parsed: dict[str, Any], operation
     tally.requests[operation] += 1
     tally.by_function[at_work.get()] += 1
     if operation in {"GetItem", "Query", "BatchGetItem"}:
-        tally.read_units += _read_units(operation, parsed)
+        tally.read_units += _read_units(operation, parsed) / (2 if "IndexName" in params else 1)
         return
     used = parsed.get("ConsumedCapacity", {})
     for capacity in used if isinstance(used, list) else [used]:

@@ -24,6 +24,7 @@ from shared.clients import aws, dead_letters, http, llm, machines, queues, secre
 from shared.domain import identities, passwords, tenants
 from shared.store.table import TenantStore
 from shared.telemetry import logger
+from tests.unit.support import gateway
 from tests.unit.support.faults import Faults
 from tests.unit.support.gateway import Api
 from tests.unit.support.machine import Machine
@@ -62,15 +63,7 @@ def aws_on_paper() -> Iterator[None]:
         _forget_clients()
         # Nobody checks signatures here, and they are a tenth of a request.
         aws.dynamodb().meta.events.register("choose-signer.dynamodb", lambda **_: UNSIGNED)
-        aws.dynamodb().create_table(
-            TableName=_TABLE,
-            BillingMode="PAY_PER_REQUEST",
-            AttributeDefinitions=[
-                {"AttributeName": "pk", "AttributeType": "S"},
-                {"AttributeName": "sk", "AttributeType": "S"},
-            ],
-            KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
-        )
+        aws.dynamodb().create_table(TableName=_TABLE, **gateway.table())
         yield
     _forget_clients()
 

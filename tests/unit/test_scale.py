@@ -159,7 +159,7 @@ def test_the_sums_are_those_of_the_access_patterns() -> None:
 
 def _documented(operation: str) -> Sums:
     row = figures.operations()[operation]
-    return Sums(sum(row.requests.values()), row.reads, row.writes)
+    return Sums(sum(row.requests.values()), int(row.reads), row.writes)
 
 
 def test_the_settings_are_those_of_the_template() -> None:

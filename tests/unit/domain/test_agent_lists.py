@@ -84,24 +84,23 @@ def test_counting_covers_every_agent_once(api: Api, query: str) -> None:
 def test_counting_goes_on_where_a_cursor_would_stop(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     """A page by cursor may be short. One that is counted must not be, else the next would begin too far on."""
     monkeypatch.setattr(listing, "MAX_READ", 3)
-    monkeypatch.setattr(listing, "_FIRST", 3)
-    for n in range(12):
-        api.make("/agents", name=f"a{n}", status="published" if n % 4 == 0 else "draft")
-    assert pages(api, "status=published&limit=2") != [["a8", "a4"], ["a0"]]
-    assert [*chain(*pages(api, "status=published&limit=2"))] == ["a8", "a4", "a0"]
-    assert names(api.get("/agents?status=published&page=1&page_size=2")) == ["a8", "a4"]
-    assert names(api.get("/agents?status=published&page=2&page_size=2")) == ["a0"]
-    assert names(api.get("/agents?status=published&offset=1&limit=2")) == ["a4", "a0"]
+    monkeypatch.setattr(listing, "_SOME", 1)
+    for n in range(10):
+        api.make("/agents", name=f"a{n}", status="published" if n % 4 == 1 else "draft")
+    assert pages(api, "q=a&status=published&limit=2") != [["a1", "a5"], ["a9"]]
+    assert [*chain(*pages(api, "q=a&status=published&limit=2"))] == ["a1", "a5", "a9"]
+    assert names(api.get("/agents?q=a&status=published&page=1&page_size=2")) == ["a1", "a5"]
+    assert names(api.get("/agents?q=a&status=published&page=2&page_size=2")) == ["a9"]
+    assert names(api.get("/agents?q=a&status=published&offset=1&limit=2")) == ["a5", "a9"]
 
 
 def test_counting_that_finds_too_little_is_refused(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listing, "MAX_READ", 1)
-    monkeypatch.setattr(listing, "_FIRST", 1)
     for n in range(12):
         api.make("/agents", name=f"a{n}")
-    answer = api.get("/agents?status=published&page=1")
+    answer = api.get("/agents?q=a&status=published&page=1&page_size=1")
     assert (answer.status, answer.json["errors"][0]["type"]) == (422, "offset_too_large")
-    first = api.get("/agents?status=published&limit=1")
+    first = api.get("/agents?q=a&status=published&limit=1")
     assert (names(first), "x-next-cursor" in first.headers) == ([], True)
 
 
@@ -153,7 +152,12 @@ def test_agent_that_is_gone_is_left_out(api: Api, store: TenantStore) -> None:
 @pytest.mark.parametrize(
     ("query", "taken"),
     [
-        ("status=draft", ["Query"]),
+        ("status=draft", ["Query", "BatchGetItem"]),
+        ("status=draft&kind=llm", ["Query", "BatchGetItem"]),
+        ("kind=llm", ["Query", "Query", "Query", "BatchGetItem"]),
+        ("status=ready", []),
+        ("kind=code", []),
+        ("", ["Query"]),
         ("q=a", ["Query", "BatchGetItem"]),
         ("q=x", ["Query"]),
         ("tool_name=echo", ["GetItem", "Query", "BatchGetItem"]),

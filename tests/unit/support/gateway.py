@@ -28,11 +28,22 @@ _TemplateLoader.add_multi_constructor("!", lambda loader, suffix, node: f"!{suff
 
 
 @cache
+def _template() -> Any:
+    return yaml.load((ROOT / "template.yaml").read_text(), _TemplateLoader)
+
+
+def table() -> Any:
+    """What the template says of the table's keys and indexes, as `create_table` takes it."""
+    properties = _template()["Resources"]["Table"]["Properties"]
+    wanted = ("AttributeDefinitions", "BillingMode", "GlobalSecondaryIndexes", "KeySchema")
+    return {name: properties[name] for name in wanted}
+
+
+@cache
 def functions() -> dict[str, dict[str, Any]]:
     """The template's functions by logical id; each with its `module`, such as `agents/create`."""
-    template = yaml.load((ROOT / "template.yaml").read_text(), _TemplateLoader)
     found = {}
-    for name, resource in template["Resources"].items():
+    for name, resource in _template()["Resources"].items():
         if resource["Type"] == "AWS::Serverless::Function":
             properties = resource["Properties"]
             folder = properties["CodeUri"].removeprefix("functions/")

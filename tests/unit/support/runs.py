@@ -1,8 +1,8 @@
 """What the tests of runs have in common."""
 
-import json
 from typing import Any
 
+from shared.domain.tools import Tool
 from shared.store import keys
 from shared.store.ids import new_id
 from shared.store.table import Put, TenantStore
@@ -21,7 +21,8 @@ def copies(store: TenantStore, tool: dict[str, Any], count: int) -> list[str]:
     """More tools like this one, put into the table as they are; returns their ids. Faster than making them."""
     ids = [new_id() for _ in range(count)]
     for number, tool_id in enumerate(ids):
-        store.write(Put(keys.tool(tool_id), json.dumps(tool | {"id": tool_id, "name": f"copy {number}"})))
+        copy = Tool.model_validate(tool | {"id": tool_id, "name": f"copy {number}"})
+        store.write(Put(keys.tool(tool_id), copy.model_dump_json(), lists=copy.lists))
     return ids
 
 

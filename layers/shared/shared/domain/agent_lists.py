@@ -12,7 +12,7 @@ from pydantic import Field
 from shared.domain import agents, named
 from shared.domain.agents import Agent
 from shared.store import keys
-from shared.store.listing import filtered
+from shared.store.listing import chosen, filtered, standing_in
 from shared.store.table import Item, Page, TenantStore
 
 NamePart = Annotated[str, Field(min_length=1, max_length=200)]
@@ -46,8 +46,9 @@ class AgentFilter:
 def page(store: TenantStore, wanted: AgentFilter, limit: int, after: str | None) -> Page:
     """A page of agents, newest first; those with a prefix and no tool by their names.
 
-    1 request. With `tool_name` or a prefix 1 more for each 100 agents (and 1 for the tool's name); with `status` or
-    `kind`, or both of the former, as many as `filtered` takes.
+    1 request. With `tool_name` or a prefix 1 more for each 100 agents (and 1 for the tool's name). With `status` or
+    `kind` 1 for each pair of them that is meant, and 1 for each 100 agents. Other combinations take as many as
+    `filtered` does.
     """
     if wanted.prefix is not None:
         # As names are kept: see `fields.Name`.
@@ -60,11 +61,24 @@ def page(store: TenantStore, wanted: AgentFilter, limit: int, after: str | None)
         fetch, rest = partial(_users, store, tool_id), replace(wanted, tool_name=None)
     elif wanted.prefix is not None:
         fetch, rest = partial(_by_name, store, wanted.prefix), replace(wanted, prefix=None)
+    elif wanted == AgentFilter():
+        return named.newest(store, keys.AGENTS, limit, after)
     else:
-        fetch, rest = partial(named.newest, store, keys.AGENTS), wanted
+        return _in_states(store, wanted, limit, after)
     if rest == AgentFilter():
         return fetch(limit, after)
-    return filtered(fetch, lambda item: rest.keeps(agents.read(item)), limit, after)
+    return filtered(fetch, lambda item: rest.keeps(agents.read(item)), limit, after, first=limit)
+
+
+def _in_states(store: TenantStore, wanted: AgentFilter, limit: int, after: str | None) -> Page:
+    """The agents of a status, of a kind, or of both."""
+    groups = [
+        keys.group(keys.AGENTS, kind, status)
+        for kind in chosen(wanted.kind, Agent.model_fields["kind"].annotation)
+        for status in chosen(wanted.status, Agent.model_fields["status"].annotation)
+    ]
+    found = standing_in(store, keys.GROUP, groups, keys.AGENTS, limit, after)
+    return Page([item for item in found.items if wanted.keeps(agents.read(item))], found.next_after)
 
 
 def _users(store: TenantStore, tool_id: str, limit: int, after: str | None) -> Page:

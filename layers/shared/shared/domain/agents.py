@@ -33,6 +33,7 @@ from shared.errors import ConditionFailed, Conflict, NotFound
 from shared.store import keys
 from shared.store.ids import is_id, new_id
 from shared.store.table import Exists, Item, Put, TenantStore, Write
+from shared.store.writes import Lists
 
 
 class LlmParams(Model):
@@ -127,6 +128,10 @@ class Agent(named.Named):
     def deployment(self) -> Literal["none", "live"]:
         """Whether a version is deployed, which then runs whatever is published later."""
         return "none" if self.live_version is None else "live"
+
+    @property
+    def lists(self) -> Lists:
+        return {keys.GROUP: keys.group(keys.AGENTS, self.kind, self.status)}
 
     @property
     def version_to_run(self) -> int | None:

@@ -15,6 +15,7 @@ from shared.store import keys
 from shared.store.ids import is_id
 from shared.store.keys import Key
 from shared.store.table import Change, Item, Page, Put, Remove, TenantStore, Write
+from shared.store.writes import Lists
 
 _UPDATE_ATTEMPTS = 5
 
@@ -26,6 +27,11 @@ class Named(Record):
     name: str
     version: int
     updated_at: str
+
+    @property
+    def lists(self) -> Lists:
+        """The lists of the table's indexes that the thing stands in."""
+        raise NotImplementedError
 
 
 T = TypeVar("T", bound=Named)
@@ -79,7 +85,7 @@ def id_of(store: TenantStore, kind: str, name: str) -> str | None:
 def creation(kind: str, thing: Named, parts: Mapping[str, str] | None = None) -> list[Write]:
     """The writes that store a new thing under its name: the thing, then the guard of its name."""
     return [
-        Put(Key(kind, thing.id), thing.model_dump_json(), version=thing.version, parts=parts or {}),
+        Put(Key(kind, thing.id), thing.model_dump_json(), version=thing.version, parts=parts or {}, lists=thing.lists),
         Put(keys.name(kind, thing.name), json.dumps(thing.id)),
     ]
 
@@ -135,7 +141,9 @@ def update(
             return old
         added = more(new, item)
         parts = item.parts if added else None
-        writes: list[Write] = [Change(Key(kind, old.id), doc=new.model_dump_json(), when=item.version, parts=parts)]
+        writes: list[Write] = [
+            Change(Key(kind, old.id), doc=new.model_dump_json(), when=item.version, parts=parts, lists=new.lists)
+        ]
         if new.name != old.name:
             writes += [Put(keys.name(kind, new.name), json.dumps(new.id)), Remove(keys.name(kind, old.name))]
         try:

@@ -14,8 +14,9 @@ from shared.domain.tool_requests import ArgumentPlace, is_forbidden
 from shared.errors import ConditionFailed, Conflict, NotFound, Unprocessable
 from shared.store import keys
 from shared.store.ids import is_id
-from shared.store.listing import filtered
+from shared.store.listing import chosen, filtered, standing_in
 from shared.store.table import Item, Page, TenantStore
+from shared.store.writes import Lists
 
 RESERVED_NAMES = frozenset({"categories", "types", "import"})
 
@@ -115,6 +116,13 @@ class Tool(named.Named):
     status: ToolStatus
     created_at: str
 
+    @property
+    def lists(self) -> Lists:
+        return {
+            keys.GROUP: keys.group(keys.TOOLS, self.execution_type, self.status),
+            keys.LABEL: keys.label(keys.TOOLS, self.category) if self.category else None,
+        }
+
 
 class ToolFilter(Model):
     """Which tools a list holds; what is left out does not matter."""
@@ -176,8 +184,9 @@ def get_many(store: TenantStore, tool_ids: list[str]) -> dict[str, Tool]:
 def page(store: TenantStore, wanted: ToolFilter, limit: int, after: str | None) -> Page:
     """A page of the tools that are wanted, newest first; 1 request without filters.
 
-    With `agent_name` it takes 3 requests (2 by id): the agent has at most 40 tools. The other filters look at 1,000
-    tools at most, so a page may be short and still have a next one.
+    With `agent_name` it takes 3 requests (2 by id): the agent has at most 40 tools. By category 2, by status or
+    execution type 3, by both 2. A category with another filter looks at 1,000 tools at most, so a page may be short
+    and still have a next one.
     """
 
     def keep(item: Item) -> bool:
@@ -191,12 +200,20 @@ def page(store: TenantStore, wanted: ToolFilter, limit: int, after: str | None) 
             )
         )
 
-    fetch = partial(named.newest, store, keys.TOOLS)
+    if wanted == ToolFilter():
+        return named.newest(store, keys.TOOLS, limit, after)
     if wanted.agent_name is not None:
-        fetch = partial(_of_agent, store, wanted.agent_name)
-    elif wanted == ToolFilter():
-        return fetch(limit, after)
-    return filtered(fetch, keep, limit, after)
+        return filtered(partial(_of_agent, store, wanted.agent_name), keep, limit, after)
+    if wanted.category is not None:
+        labelled = partial(standing_in, store, keys.LABEL, [keys.label(keys.TOOLS, wanted.category)], keys.TOOLS)
+        return filtered(labelled, keep, limit, after, first=limit)
+    groups = [
+        keys.group(keys.TOOLS, execution_type, status)
+        for execution_type in chosen(wanted.execution_type, ExecutionType)
+        for status in chosen(wanted.status, ToolStatus)
+    ]
+    found = standing_in(store, keys.GROUP, groups, keys.TOOLS, limit, after)
+    return Page([item for item in found.items if keep(item)], found.next_after)
 
 
 def _of_agent(store: TenantStore, agent_ref: str, limit: int, after: str | None) -> Page:

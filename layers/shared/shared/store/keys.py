@@ -4,7 +4,7 @@ A tenant's partition key is ``TENANT#<tenant id>#<partition>``; `TenantStore` ad
 can name another tenant's data. Partitions go below the tenant so that no list shares one hot partition.
 """
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 
 class Key(NamedTuple):
@@ -25,6 +25,13 @@ def of_tenant(tenant_id: str) -> str:
     """How all of a tenant's partition keys begin."""
     return f"TENANT#{tenant_id}#"
 
+
+Index = Literal["in_group", "in_label"]
+"""An index of the table, which bears the name of its attribute."""
+GROUP: Index = "in_group"
+"""Things by the state that they are in; sorted by id."""
+LABEL: Index = "in_label"
+"""Things by the label that they bear; sorted by id."""
 
 AGENTS = "AGENT"
 TOOLS = "TOOL"
@@ -78,6 +85,16 @@ def names(kind: str) -> str:
 def name(kind: str, value: str) -> Key:
     """The guard item that makes a name unique in its tenant."""
     return Key(names(kind), value)
+
+
+def group(kind: str, variety: str, status: str) -> str:
+    """The list in the index `GROUP` of the things of one variety in one status."""
+    return f"{kind}#{variety}#{status}"
+
+
+def label(kind: str, text: str) -> str:
+    """The list in the index `LABEL` of the things that bear this label."""
+    return f"{kind}#{text}"
 
 
 def behind_prefix(prefix: str) -> str | None:

@@ -20,7 +20,7 @@ from shared.config import settings
 from shared.errors import ConditionFailed, TableBusy
 from shared.store import writes as requests
 from shared.store.ids import new_id
-from shared.store.keys import DirectoryKey, Key, of_tenant
+from shared.store.keys import DirectoryKey, Index, Key, of_tenant
 from shared.store.writes import Add, Change, Exists, Put, Remove, Upsert, Write
 from shared.telemetry import measure
 
@@ -55,7 +55,7 @@ class Item:
 
     Attributes:
         parts: named JSON texts that can be changed one by one.
-        amounts: numbers that `Add` counts up; an item of these has no document.
+        amounts: numbers that `Add` counts up; an item of these has no document, and no entry of an index has one.
     """
 
     sort: str
@@ -231,6 +231,7 @@ class TenantStore:
         newest_first: bool = False,
         since: str | None = None,
         before: str | None = None,
+        index: Index | None = None,
     ) -> Page:
         """Items of one partition in the order of their sort keys; 1 request per megabyte.
 
@@ -239,6 +240,8 @@ class TenantStore:
             after: go on behind this sort key.
             newest_first: descending.
             since, before: only items from the one sort key on, and below the other.
+            index: the partition is a list in this index, whose entries hold keys alone. An index follows the table
+                with a delay, mostly of some milliseconds.
         """
         if not _fits(Key(partition, after or "-")):
             return Page([], None)
@@ -248,15 +251,17 @@ class TenantStore:
             return Page([], None)
         values: dict[str, Any] = {":pk": {"S": self._prefix + partition}}
         values |= {name: {"S": end} for name, end in ((":low", low), (":high", high)) if end is not None}
-        condition, surplus = "pk = :pk", 0
+        in_partition = f"{index or 'pk'} = :pk"
+        condition, surplus = in_partition, 0
         if low is not None and high is not None:
             # BETWEEN takes in both its ends: those that are not wanted are read, and left out.
-            condition, surplus = "pk = :pk AND sk BETWEEN :low AND :high", 2
+            condition, surplus = f"{in_partition} AND sk BETWEEN :low AND :high", 2
         elif low is not None:
-            condition = "pk = :pk AND sk > :low" if low == after else "pk = :pk AND sk >= :low"
+            condition = f"{in_partition} AND sk {'>' if low == after else '>='} :low"
         elif high is not None:
-            condition = "pk = :pk AND sk < :high"
-        options: dict[str, Any] = {}
+            condition = f"{in_partition} AND sk < :high"
+        # An index has no other reads than those that may be behind.
+        options: dict[str, Any] = {"ConsistentRead": True} if index is None else {"IndexName": index}
         items: list[Item] = []
         while True:
             if limit is not None:
@@ -268,7 +273,6 @@ class TenantStore:
                 KeyConditionExpression=condition,
                 ExpressionAttributeValues=values,
                 ScanIndexForward=not newest_first,
-                ConsistentRead=True,
                 **options,
             )
             items += [item_of(raw) for raw in answer["Items"] if raw["sk"]["S"] not in {after, before}]

@@ -6,13 +6,15 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal
 
 from shared.config import settings
-from shared.store.keys import DirectoryKey, Key
+from shared.store.keys import DirectoryKey, Index, Key
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
 
 Address = Callable[[Key | DirectoryKey], dict[str, Any]]
 """Makes a key the attributes that name an item."""
+
+Lists = Mapping[Index, str | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,7 @@ class Put:
         when: `absent` = only if nothing stands there; an int = only over that version; None = in any case.
         parts: named JSON texts beside the document (the bindings of an agent).
         expires_at: epoch seconds for the table's time to live.
+        lists: by index, the list in it that the item stands in; None: in none.
     """
 
     key: Key | DirectoryKey
@@ -31,6 +34,7 @@ class Put:
     version: int = 1
     parts: Mapping[str, str] | None = None
     expires_at: int | None = None
+    lists: Lists = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,7 @@ class Change:
         parts: the item must have had exactly these.
         before: parts that must be absent, or sort before the text given.
         doc: a new document, which raises the version by one; when: the version that the item must have.
+        lists: as of `Put`; in an index that is not named the item stays where it stands.
     """
 
     key: Key | DirectoryKey
@@ -54,6 +59,7 @@ class Change:
     before: Mapping[str, str] = field(default_factory=dict)
     doc: str | None = None
     when: int | None = None
+    lists: Lists = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +121,7 @@ def request(write: Write, address: Address, by: str | None = None) -> "TransactW
         case Put():
             return {"Put": target | _put(write, address, by)}  # type: ignore[typeddict-item]
         case Change():
-            return {"Update": target | {"Key": address(write.key)} | _change(write, by)}  # type: ignore[typeddict-item]
+            return {"Update": target | {"Key": address(write.key)} | _change(write, address, by)}  # type: ignore[typeddict-item]
         case Upsert():
             return {"Update": target | {"Key": address(write.key)} | _upsert(write)}  # type: ignore[typeddict-item]
         case Add():
@@ -136,6 +142,7 @@ def _put(write: Put, address: Address, by: str | None) -> dict[str, Any]:
         item["parts"] = _parts(write.parts)
     if write.expires_at is not None:
         item["expires_at"] = {"N": str(write.expires_at)}
+    item |= {index: _within(name, address) for index, name in write.lists.items() if name is not None}
     if by is not None:
         item["by"] = {"S": by}
     arguments: dict[str, Any] = {"Item": item}
@@ -146,7 +153,7 @@ def _put(write: Put, address: Address, by: str | None) -> dict[str, Any]:
     return arguments
 
 
-def _change(write: Change, by: str | None) -> dict[str, Any]:
+def _change(write: Change, address: Address, by: str | None) -> dict[str, Any]:
     names: dict[str, str] = {}
     values: dict[str, Any] = {}
     sets: list[str] = []
@@ -182,6 +189,13 @@ def _change(write: Change, by: str | None) -> dict[str, Any]:
         conditions.append("#version = :expected")
     names |= {"#by": "by"}
     drops = [f"#parts.#d{n}" for n in range(len(write.drop_parts))]
+    for index, name in write.lists.items():
+        names |= {f"#{index}": index}
+        if name is None:
+            drops.append(f"#{index}")
+        else:
+            values[f":{index}"] = _within(name, address)
+            sets.append(f"#{index} = :{index}")
     if by is None:
         # The stamp tells of the last change, and this one is nobody's.
         drops.append("#by")
@@ -198,6 +212,12 @@ def _change(write: Change, by: str | None) -> dict[str, Any]:
     if values:
         arguments["ExpressionAttributeValues"] = values
     return arguments
+
+
+def _within(name: str, address: Address) -> dict[str, str]:
+    """The name of a list in an index, which is as much the tenant's own as its partitions are."""
+    within: dict[str, str] = address(Key(name, ""))["pk"]
+    return within
 
 
 def _upsert(write: Upsert) -> dict[str, Any]:
