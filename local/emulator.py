@@ -1,8 +1,8 @@
 """The emulator's process as seen from the runtime: start it, know that it lives, stop it."""
 
 import os
-import secrets
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -11,6 +11,7 @@ from http.client import HTTPConnection
 from pathlib import Path
 
 from local.errors import LocalError
+from local.wire import Peer
 
 ACCOUNT = "000000000000"
 REGION = "us-east-1"
@@ -29,13 +30,12 @@ class Emulator:
         data_dir: Path,
         log: Path,
         port: int,
-        standins_port: int,
         snapshot_seconds: float,
         module: str = "local.emulator_child",
         more: Mapping[str, str] | None = None,
     ) -> None:
         self.url = f"http://127.0.0.1:{port}"
-        self.token = secrets.token_urlsafe(24)
+        self.peer: Peer
         self._port, self._log, self._module = port, log, module
         self._environment = {
             "PATH": os.environ.get("PATH", os.defpath),
@@ -52,8 +52,6 @@ class Emulator:
             "S3_PERSIST": "1",
             "SFTP_ENABLED": "0",
             "STATE_DIR": str(data_dir / "state"),
-            "LOCAL_INVOKE_TOKEN": self.token,
-            "LOCAL_INVOKE_URL": f"http://127.0.0.1:{standins_port}/_invoke",
             "LOCAL_PARENT_PID": str(os.getpid()),
             "LOCAL_SNAPSHOT_SECONDS": str(snapshot_seconds),
             **(more or {}),
@@ -62,15 +60,17 @@ class Emulator:
 
     def start(self, *inherited: int) -> None:
         """Start the process. It keeps the files ``inherited`` (the data folder's lock) open while it lives."""
-        with self._log.open("ab") as log:
+        ours, theirs = socket.socketpair()
+        self.peer = Peer(ours)
+        with self._log.open("ab") as log, theirs:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", self._module],
                 cwd=_ROOT,
-                env=self._environment,
+                env=self._environment | {"LOCAL_CONTROL": str(theirs.fileno())},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                pass_fds=inherited,
+                pass_fds=(*inherited, theirs.fileno()),
                 # Ctrl-C reaches the whole process group; the host decides when the emulator stops.
                 process_group=0,
                 umask=0o077,
@@ -106,6 +106,7 @@ class Emulator:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        self.peer.control.close()
         self._process = None
 
     def _healthy(self) -> bool:

@@ -6,13 +6,13 @@ of one pinned version, so it refuses any other, and any whose insides differ fro
 
 import asyncio
 import contextlib
-import http.client
 import importlib
 import inspect
 import json
 import os
 import shutil
 import signal
+import socket
 import sys
 import threading
 import time
@@ -20,9 +20,9 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from local import emulator_memory
+from local.wire import Peer, Questions, Reply, listen
 
 PINNED = "1.5.33"
 
@@ -53,60 +53,55 @@ class _Clock:
 class FunctionProxy:
     """Sends invocations to the Lambda host and keeps the names of errors, which the stock proxy drops."""
 
-    def __init__(self, url: str, token: str) -> None:
-        address = urlsplit(url)
-        self._host, self._port, self._path = address.hostname or "", address.port, address.path
-        self._token = token
-        self._local = threading.local()
+    def __init__(self, host: Questions) -> None:
+        self._host = host
 
-    def __call__(self, func: Mapping[str, Any], event: Any, _url: str, request_id: str) -> dict[str, Any]:
+    def __call__(self, func: Mapping[str, Any], event: Any, _url: str, _request_id: str) -> dict[str, Any]:
         config = func.get("config") or func
         timeout = int(config.get("Timeout") or 3)
-        headers = {
-            "Content-Type": "application/json",
-            "X-Local-Token": self._token,
-            "X-Amzn-Lambda-Function-Name": config["FunctionName"],
-            "X-Amzn-Lambda-Request-Id": request_id,
-        }
         payload = json.dumps(event, ensure_ascii=False).encode()
         try:
-            status, error, body = self._exchange(payload, headers, timeout + _ANSWER_MARGIN_SECONDS)
+            error, body = self._host.ask(config["FunctionName"], payload, timeout + _ANSWER_MARGIN_SECONDS)
         except TimeoutError:
             return _failure("Sandbox.Timedout", f"Task timed out after {timeout}.00 seconds")
-        except (OSError, http.client.HTTPException) as unreachable:
+        except OSError as unreachable:
             # What Step Functions sees when Lambda itself has a bad moment: its Retry waits for us to come back.
             return _failure("Lambda.ServiceException", f"The Lambda host is unreachable: {unreachable!r}")
-        if status != 200:
-            return _failure("Lambda.ServiceException", f"The Lambda host answered {status}")
         answer = json.loads(body) if body else None
         return {"body": answer, "error": True} if error or _left_undone(event, answer) else {"body": answer}
 
-    def _exchange(self, payload: bytes, headers: dict[str, str], timeout: float) -> tuple[int, str | None, bytes]:
-        kept: http.client.HTTPConnection | None = getattr(self._local, "connection", None)
-        if kept is not None:
-            try:
-                return self._post(kept, payload, headers, timeout)
-            except TimeoutError:
-                raise
-            except (OSError, http.client.HTTPException):
-                # Closed between two calls, so nothing was run: once more on a new connection.
-                kept.close()
-        self._local.connection = http.client.HTTPConnection(self._host, self._port, timeout=timeout)
-        return self._post(self._local.connection, payload, headers, timeout)
 
-    def _post(
-        self, connection: http.client.HTTPConnection, payload: bytes, headers: dict[str, str], timeout: float
-    ) -> tuple[int, str | None, bytes]:
+class Services:
+    """Answers the Lambda host's questions: what its functions ask of AWS most, without the cost of HTTP.
+
+    A handler of the emulator's DynamoDB never waits, so it is done at once; other services' may, so they get a task.
+    """
+
+    def __init__(self, noticed: Callable[[bool], None]) -> None:
+        self._noticed = noticed
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def answer(self, question: str, document: bytes, reply: Reply) -> None:
+        """Answer "<service> <operation>"."""
+        service, _, operation = question.partition(" ")
+        self._noticed(not operation.startswith(_READS))
+        work = self._answered(service, operation, document, reply)
+        if service == "dynamodb":
+            with contextlib.suppress(StopIteration):
+                work.send(None)
+                raise RuntimeError(f"{operation} waits for something")
+            return
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _answered(self, service: str, operation: str, document: bytes, reply: Reply) -> None:
+        handler = importlib.import_module(f"ministack.services.{service}").handle_request
         try:
-            if connection.sock is not None:
-                connection.sock.settimeout(timeout)
-            connection.request("POST", self._path, payload, headers)
-            response = connection.getresponse()
-            return response.status, response.getheader("X-Amz-Function-Error"), response.read()
-        except BaseException:
-            connection.close()
-            self._local.connection = None
-            raise
+            status, _, body = await handler("POST", "/", {"x-amz-target": f"direct.{operation}"}, document, {})
+        except Exception as error:  # noqa: BLE001 - as the stock application answers, whatever went wrong
+            status, body = 500, json.dumps({"__type": "InternalError", "message": str(error)})
+        reply(str(status), body if isinstance(body, bytes) else body.encode())
 
 
 class Snapshots:
@@ -126,14 +121,17 @@ class Snapshots:
         """The same application; requests that may have changed something are noticed."""
 
         async def watched(scope: Scope, receive: Any, send: Any) -> None:
-            if scope["type"] == "http":
-                # No request comes in before the last state is read.
-                self._loaded = True
             await asgi(scope, receive, send)
-            if scope["type"] == "http" and not _only_reads(scope):
-                self._changed.set()
+            if scope["type"] == "http":
+                self.notice(not _only_reads(scope))
 
         return watched
+
+    def notice(self, changed: bool) -> None:
+        """A request was here, which may have changed something; none comes in before the last state is read."""
+        self._loaded = True
+        if changed:
+            self._changed.set()
 
     def run(self) -> None:
         """Save for ever; large states less often, so that saving stays a small part of the work."""
@@ -213,7 +211,8 @@ def main() -> None:
     import uvicorn
     from ministack import app
 
-    _patch(FunctionProxy(os.environ["LOCAL_INVOKE_URL"], os.environ["LOCAL_INVOKE_TOKEN"]))
+    host = Peer(socket.socket(fileno=int(os.environ["LOCAL_CONTROL"])))
+    _patch(FunctionProxy(Questions(host)))
     snapshots = Snapshots(app, folder, float(os.environ["LOCAL_SNAPSHOT_SECONDS"]))
     threading.Thread(target=snapshots.run, name="snapshots", daemon=True).start()
 
@@ -233,6 +232,7 @@ def main() -> None:
     )
 
     async def run() -> None:
+        await listen(host, Services(snapshots.notice).answer)
         server = asyncio.create_task(uvicorn.Server(config).serve())
         stopping = asyncio.create_task(_told_to_stop(int(os.environ["LOCAL_PARENT_PID"])))
         await asyncio.wait({server, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -260,8 +260,9 @@ async def _told_to_stop(parent: int) -> None:
 def _patch(proxy: FunctionProxy) -> None:
     from ministack import app
     from ministack.core import persistence
-    from ministack.services import apigateway_v1, lambda_svc, stepfunctions
+    from ministack.services import apigateway_v1, dynamodb, lambda_svc, stepfunctions
 
+    request = ["method", "path", "headers", "body", "query_params"]
     expected = (
         list(inspect.signature(lambda_svc._execute_function_proxy).parameters)
         == ["func", "event", "url", "request_id"],
@@ -274,6 +275,7 @@ def _patch(proxy: FunctionProxy) -> None:
         list(inspect.signature(apigateway_v1._v1_paginated_response).parameters) == ["items_list", "query_params"],
         list(inspect.signature(persistence._state_format_version).parameters) == ["service"],
         list(inspect.signature(persistence._json_default).parameters) == ["obj"],
+        all(list(inspect.signature(one.handle_request).parameters) == request for one in (dynamodb, stepfunctions)),
         hasattr(app, "_build_persistence_save_dict"),
         emulator_memory.as_expected(),
     )

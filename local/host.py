@@ -21,6 +21,7 @@ from typing import Any
 from local.emulator import ACCOUNT, REGION
 from local.permissions import at_work
 from local.stack import Function
+from local.wire import Reply
 
 PAYLOAD_LIMIT = 6 * 1024 * 1024
 MAX_ENVIRONMENTS = 64
@@ -210,10 +211,22 @@ class Host:
         self._pools = {logical_id: _Pool(function) for logical_id, function in functions.items()}
         self._by_name = {function.name: logical_id for logical_id, function in functions.items()}
         self._closed = False
+        self._tasks: set[asyncio.Task[None]] = set()
 
-    def logical_id(self, function_name: str) -> str | None:
-        """The function in the template that was deployed under this name."""
-        return self._by_name.get(function_name)
+    def answer(self, function_name: str, payload: bytes, reply: Reply) -> None:
+        """Run an event of the emulator's in the function that it knows by this name, and say what came of it."""
+        task = asyncio.create_task(self._answered(function_name, payload, reply))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _answered(self, function_name: str, payload: bytes, reply: Reply) -> None:
+        logical_id = self._by_name.get(function_name)
+        if logical_id is None:
+            unknown = failure("Lambda.ResourceNotFoundException", f"Function not found: {function_name}")
+            reply("Unhandled", unknown.payload)
+            return
+        answer = await self.invoke(logical_id, payload)
+        reply(answer.error or "", answer.payload)
 
     async def invoke(self, logical_id: str, payload: bytes) -> Answer:
         """Run one event and wait for its answer."""

@@ -178,14 +178,14 @@ class Guard:
         self.refused: list[str] = []
 
     @contextmanager
-    def watching(self) -> Iterator[None]:
-        """Meanwhile the clients of boto3's default session, which functions use, are checked."""
+    def watching(self) -> Iterator[boto3.Session]:
+        """Meanwhile the clients of boto3's default session, which functions use, are checked; gives that session."""
         before = boto3.DEFAULT_SESSION
         session = boto3.Session()
         session.events.register("before-parameter-build", self.check)
         boto3.DEFAULT_SESSION = session
         try:
-            yield
+            yield session
         finally:
             boto3.DEFAULT_SESSION = before
             self._end_record()

@@ -107,7 +107,7 @@ class Runtime:
 
         with self._step("emulator"):
             log = folder.fresh_log("emulator.log")
-            self._emulator = Emulator(folder.path, log, emulator_port, self._port + 1, self._snapshot_seconds)
+            self._emulator = Emulator(folder.path, log, emulator_port, self._snapshot_seconds)
             self.emulator_url = self._emulator.url
             self._undo.callback(self._emulator.stop)
             self._emulator.start(folder.lock)
@@ -116,14 +116,14 @@ class Runtime:
 
             self._emulator.wait_until_ready()
             folder.emulator_port = emulator_port
-        services = Services(folder, self.emulator_url, values, self._record_permissions)
+        services = Services(folder, self._emulator, values, self._record_permissions)
         with self._step("template"):
             self.stack = services.deploy(self._template)
         with self._step("functions"):
             self._undo.callback(services.stop)
             services.load_functions()
         with self._step("servers"):
-            services.serve(public, internal, self._emulator.token)
+            services.serve(public, internal)
         with self._step("data"):
             self.admin_key = services.seed(self.url)
             services.restart_interrupted()

@@ -10,8 +10,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from local import deploy, interrupted, isolation, seed, standins, usage_plans
+from starlette.applications import Starlette
+
+from local import deploy, direct, interrupted, isolation, seed, standins, usage_plans
 from local.data_folder import DataFolder
+from local.emulator import Emulator
 from local.gateway import Gateway
 from local.host import Host
 from local.permissions import Guard
@@ -20,6 +23,7 @@ from local.settings import DEMO_TENANT, OPERATORS_SCOPES, PARAMETERS, boot_key
 from local.stack import Stack
 from local.usage_plans import UsagePlans
 from local.web import WebHost, is_web
+from local.wire import Questions, listen
 
 LAYER = Path(__file__).parent.parent / "layers" / "shared"
 
@@ -35,9 +39,11 @@ class Services:
     """The in-process half of a runtime, started step by step and stopped at once."""
 
     def __init__(
-        self, folder: DataFolder, emulator_url: str, settings: Mapping[str, str], record: Path | None = None
+        self, folder: DataFolder, emulator: Emulator, settings: Mapping[str, str], record: Path | None = None
     ) -> None:
-        self._folder, self._emulator_url, self._settings = folder, emulator_url, settings
+        self._folder, self._emulator_url, self._settings = folder, emulator.url, settings
+        self._peer = emulator.peer
+        self._emulator = Questions(emulator.peer)
         # Boot keys that no other process ever sees; they make the first tenants and the first real key.
         self._operator_key = secrets.token_urlsafe(32)
         self._internal_key = secrets.token_urlsafe(32)
@@ -68,7 +74,9 @@ class Services:
         self._undo.enter_context(isolation.environment(variables))
         self._undo.enter_context(isolation.isolated(LAYER, self._folder.fresh_log("functions.log")))
         self.guard = Guard({name: function.role for name, function in self._stack.functions.items()}, self._record)
-        self._undo.enter_context(self.guard.watching())
+        session = self._undo.enter_context(self.guard.watching())
+        self._undo.callback(self._emulator.close)
+        direct.shorten(session.events, self._emulator)
         self._loop = LoopThread()
         self._undo.callback(self._loop.close)
         functions = self._stack.functions
@@ -77,9 +85,11 @@ class Services:
         self._loop.run(self._host.preload())
         self._loop.run(self._web.preload())
 
-    def serve(self, public: socket.socket, internal: socket.socket, token: str) -> None:
-        """Answer the API's clients on one socket, tools and the emulator on the other."""
-        self._undo.callback(self._loop.serve(standins.application(self._host, token), internal))
+    def serve(self, public: socket.socket, internal: socket.socket) -> None:
+        """Answer the API's clients on one socket, those of the stand-ins on the other, and the emulator."""
+        stop = self._loop.run(listen(self._peer, self._host.answer))
+        self._undo.callback(lambda: self._loop.run(stop()))
+        self._undo.callback(self._loop.serve(Starlette(routes=standins.outside()), internal))
         if (api := self._stack.api) is not None:
             plans = UsagePlans(usage_plans.reader(self._emulator_url, api.api_id, api.stage))
             self._undo.callback(self._loop.serve(Gateway(api, self._host, self._web, plans), public))

@@ -83,7 +83,7 @@ def deployed(
         emulator_child.REFUSALS: str(refusals),
         emulator_child.LAYERS: str(folder / "layers"),
     }
-    emulator = Emulator(folder, folder / "emulator.log", port, 0, 60.0, emulator_child.__name__, own)
+    emulator = Emulator(folder, folder / "emulator.log", port, 60.0, emulator_child.__name__, own)
     emulator.start()
     try:
         emulator.wait_until_ready()

@@ -196,9 +196,9 @@ def test_a_function_can_be_invoked_directly(stub: Runtime) -> None:
         stub.invoke("Step", {"mode": "hopeless", "id": "direct"})
 
 
-def test_only_the_emulator_may_use_the_invocation_endpoint(stub: Runtime) -> None:
+def test_no_port_of_the_host_takes_invocations(stub: Runtime) -> None:
     headers = {"X-Amzn-Lambda-Function-Name": stub.stack.functions["Open"].name}
-    assert httpx.post(f"{stub.tools_url}/_invoke", json={}, headers=headers, timeout=35).status_code == 403
+    assert httpx.post(f"{stub.tools_url}/_invoke", json={}, headers=headers, timeout=35).status_code == 404
 
 
 def test_the_table_expires_items(stub: Runtime) -> None:
