@@ -4,7 +4,22 @@ from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from typing import Any
 
-from benchmarks import cold_start, endurance, latency, packages, page, part, starts, streams, stub
+from benchmarks import (
+    cold_start,
+    costs,
+    costs_page,
+    endurance,
+    growth,
+    latency,
+    packages,
+    page,
+    part,
+    scale,
+    starts,
+    streams,
+    stub,
+    warm,
+)
 from benchmarks.platform import running
 
 Progress = Callable[[str], None]
@@ -24,14 +39,20 @@ def _parts(progress: Progress) -> Iterator[tuple[str, Any]]:
     progress("packages")
     yield "packages", packages.measure()
     yield "cold_start", cold_start.measure(progress)
+    if warm.steps():
+        yield "warm", warm.measure(progress)
+    yield "growth", growth.measure(progress)
 
 
 def main() -> None:
-    steps = sum(one.steps() for one in (starts, latency, streams, endurance, cold_start)) + 1
+    steps = sum(one.steps() for one in (starts, latency, streams, endurance, cold_start, warm, growth)) + 1
     with part.bar() as bar:
         task = bar.add_task("start", total=steps)
         for name, found in _parts(lambda doing: bar.update(task, advance=1, description=doing)):
             page.keep(name, found)
+    # Both are worked out from what functions do.
+    costs.DOCUMENT.write_text(costs_page.page())
+    scale.DOCUMENT.write_text(scale.page())
     print(page.text())
 
 

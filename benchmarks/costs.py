@@ -1,17 +1,18 @@
 """docs/costs.md, dollars for a million calls of each operation: ``python -m benchmarks.costs [--check]``.
 
-Worked out from what is committed, without measuring: the counts of benchmarks/figures.json, the memory sizes of
-template.yaml, the prices of benchmarks/prices.py and the assumptions below.
+Worked out from what is committed, without measuring: the counts of benchmarks/figures.json, the times of
+benchmarks/results.json, the sizes of template.yaml, the prices of benchmarks/prices.py and the assumptions below.
 """
 
+import json
 import math
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from benchmarks import figures, prices
+from benchmarks import figures, prices, results
 from benchmarks.figures import Figures
 from local import template
 from tests import generated
@@ -23,12 +24,8 @@ TARGET_DOLLARS = 60.0
 BACKGROUND = "POST /runs (one tool, in the background)"
 MILLION = 1_000_000
 
-CPU_MS = 4.0
-"""What a call of a function takes of a whole CPU. A function with less memory takes longer, see `_billed_ms`."""
-AUTHORIZER_CPU_MS = 1.0
-BCRYPT_MS = 300.0
 REQUEST_MS = 5.0
-"""One request to DynamoDB, from the function and back."""
+"""One request to DynamoDB, from the function and back; 2026-11-21."""
 TRANSITION_MS = 15.0
 """What Step Functions itself takes for one state."""
 MODEL_MS = 1_000.0
@@ -40,14 +37,16 @@ EXPRESS_MB = 64
 SYSTEM_LOG_BYTES = 700
 """The lines `platform.start` and `platform.report` of one call, with the 26 bytes that CloudWatch adds to each."""
 METRIC_LINE_BYTES = 600
-READER_MS, READER_BATCH = 10.0, 10
-"""The function that reads the table's stream: time for each record, and records of one call of it."""
+READER_BATCH = 10
+"""Records of one call of the function that reads the table's stream."""
 TRACED = 0.05
 """X-Ray's rule when none is set: 5 % (and the first of each second)."""
 
 _AUTHORIZER, _MODEL, _TOOL = "AuthorizerAuthorize", "AgentRunCallModel", "AgentRunCallTool"
 _WORKERS = {_MODEL, _TOOL, "AgentRunFailRun"}
-_SLOW_ON_PURPOSE = {"AuthRegister", "AuthLogin"}
+_READER = "AuditRecord"
+# They run behind an adapter, which the runtime's emulator has not; and what follows is the looks' time.
+_LIKE = {"RunStreamStart": "RunsStart", "RunStreamFollow": "RunsGet"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,26 +83,61 @@ def memories() -> dict[str, int]:
     }
 
 
-def dollars(name: str, sizes: Mapping[str, int] | None = None) -> Dollars:
-    """What a million calls of an operation cost.
+def _measured() -> dict[str, float]:
+    return {row["function"]: row["cpu_ms"] for row in results.kept("warm")["rows"]}
+
+
+def cpu_ms(function: str) -> float:
+    """What a call of a function takes of a whole CPU, as benchmarks/warm.py measured it.
+
+    Raises:
+        KeyError: nobody has measured it.
+    """
+    return _measured()[_LIKE.get(function, function)]
+
+
+def own_ms(function: str, memory_mb: int) -> float:
+    """How long a call works by itself, with the share of a CPU that its memory brings."""
+    return cpu_ms(function) * max(1.0, WHOLE_CPU_MB / memory_mb)
+
+
+def billed(name: str, sizes: Mapping[str, int] | None = None) -> dict[str, int]:
+    """Milliseconds of all calls of each function in an operation: their own work and all that they wait for.
 
     Args:
         sizes: memory of functions in MB where it is not to be the template's.
     """
-    counted = figures.operations()[name]
-    memory = memories() | dict(sizes or {})
-    at_work = {
-        function: _billed_ms(function, counted, memory[function]) for function in counted.calls if function in _WORKERS
-    }
-    machine_ms = sum(at_work.values()) + counted.transitions * TRANSITION_MS
-    waited_for = machine_ms if counted.machine == "EXPRESS" else 0.0
-    own = counted.calls.keys() - at_work.keys()
-    billed = {function: _billed_ms(function, counted, memory[function]) for function in own}
-    requests = sum(counted.calls[function] for function in own - {_AUTHORIZER})
-    (waiting,) = (function for function in own if function != _AUTHORIZER) if waited_for else ("",)
-    billed |= at_work | ({waiting: billed[waiting] + math.ceil(waited_for)} if waiting else {})
-    gb_ms = sum(memory[function] * milliseconds for function, milliseconds in billed.items())
+    counted, memory = figures.operations()[name], memories() | dict(sizes or {})
+    found = {function: _without_the_run(function, counted, memory[function]) for function in counted.calls}
+    if counted.machine == "EXPRESS":
+        (waits,) = found.keys() - _WORKERS - {_AUTHORIZER}
+        found[waits] += math.ceil(_machine_ms(counted, found))
+    return found
+
+
+def _machine_ms(counted: Figures, found: Mapping[str, int]) -> float:
+    at_work = sum(milliseconds for function, milliseconds in found.items() if function in _WORKERS)
+    return at_work + counted.transitions * TRANSITION_MS
+
+
+def _without_the_run(function: str, counted: Figures, memory_mb: int) -> int:
+    calls = counted.calls[function]
+    waiting_ms = counted.requests.get(function, 0) * REQUEST_MS
+    waiting_ms += counted.asked * MODEL_MS if function == _MODEL else 0
+    waiting_ms += counted.tool_calls * TOOL_MS if function == _TOOL else 0
+    return calls * math.ceil(own_ms(function, memory_mb) + waiting_ms / calls)
+
+
+def dollars(name: str, sizes: Mapping[str, int] | None = None) -> Dollars:
+    """What a million calls of an operation cost.
+
+    Args:
+        sizes: as in `billed`.
+    """
+    counted, memory, found = figures.operations()[name], memories() | dict(sizes or {}), billed(name, sizes)
+    gb_ms = sum(memory[function] * milliseconds for function, milliseconds in found.items())
     invocations = sum(counted.calls.values())
+    requests = sum(number for function, number in counted.calls.items() if function not in {*_WORKERS, _AUTHORIZER})
     # For each answer of a model one line of its time and two of its tokens; one for a tool, one for the end.
     lines = 3 * counted.asked + counted.tool_calls + counted.ends
     logged = invocations * SYSTEM_LOG_BYTES + lines * METRIC_LINE_BYTES
@@ -111,23 +145,11 @@ def dollars(name: str, sizes: Mapping[str, int] | None = None) -> Dollars:
         gateway=prices.GATEWAY_REQUEST.of(MILLION * requests),
         lambda_requests=prices.LAMBDA_REQUEST.of(MILLION * invocations),
         lambda_seconds=prices.LAMBDA_GB_SECOND.of(MILLION * gb_ms / 1024 / 1000),
-        step_functions=_step_functions(counted, machine_ms),
+        step_functions=_step_functions(counted, _machine_ms(counted, found)),
         dynamodb=prices.READ_UNIT.of(MILLION * counted.reads) + prices.WRITE_UNIT.of(MILLION * counted.writes),
-        afterwards=_afterwards(counted, memory["AuditRecord"]),
+        afterwards=_afterwards(counted, memory[_READER]),
         logs=prices.LOG_BYTE.of(MILLION * logged) + prices.TRACE.of(MILLION * requests * TRACED),
     )
-
-
-def _billed_ms(function: str, counted: Figures, memory_mb: int) -> int:
-    """Milliseconds of all calls of a function: its processor's time at the share of a CPU that the memory brings, its
-    requests to DynamoDB, and for a worker the answers of models and tools."""
-    calls = counted.calls[function]
-    cpu_ms = (AUTHORIZER_CPU_MS if function == _AUTHORIZER else CPU_MS) * calls
-    cpu_ms += BCRYPT_MS if function in _SLOW_ON_PURPOSE else 0
-    waiting_ms = counted.requests.get(function, 0) * REQUEST_MS
-    waiting_ms += counted.asked * MODEL_MS if function == _MODEL else 0
-    waiting_ms += counted.tool_calls * TOOL_MS if function == _TOOL else 0
-    return calls * math.ceil((cpu_ms * max(1.0, WHOLE_CPU_MB / memory_mb) + waiting_ms) / calls)
 
 
 def _step_functions(counted: Figures, machine_ms: float) -> float:
@@ -143,7 +165,7 @@ def _afterwards(counted: Figures, memory_mb: int) -> float:
     """Dollars of the stream's reader: the audit record of a change, the figures of a run's end and of a tool's call."""
     # A transaction of two items for the end, an item for each call of a tool.
     written = [1] * counted.stamps + [4] * counted.ends + [1] * counted.tool_calls
-    calls, milliseconds = len(written) / READER_BATCH, len(written) * READER_MS
+    calls, milliseconds = len(written) / READER_BATCH, len(written) * reader_ms(memory_mb)
     return (
         prices.WRITE_UNIT.of(MILLION * sum(written))
         + prices.LAMBDA_REQUEST.of(MILLION * calls)
@@ -152,84 +174,18 @@ def _afterwards(counted: Figures, memory_mb: int) -> float:
     )
 
 
-_HEAD = f"""# What calls cost
-
-Generated by `python -m benchmarks.costs`; do not edit. Dollars for a million calls, worked out from the requests and
-units that [access-patterns.md](access-patterns.md) counts, the memory sizes of template.yaml and the prices below. It
-measures nothing: times are assumptions, and no account has paid these bills.
-
-Counted exactly: requests and units of DynamoDB, calls of functions, state transitions. Assumed:
-
-- A call of a function takes {CPU_MS:g} ms of a whole CPU (the authorizer {AUTHORIZER_CPU_MS:g} ms, a password's hash
-  {BCRYPT_MS:g} ms more), as much longer as its memory is below {WHOLE_CPU_MB:,} MB; a request to DynamoDB
-  {REQUEST_MS:g} ms, a state transition {TRANSITION_MS:g} ms, a model's answer {MODEL_MS:g} ms, a tool's
-  {TOOL_MS:g} ms. While a run goes on, the function that was called waits and is paid for.
-- Environments are warm, keys are known to the authorizer, tenants have no limits, nothing is tried again. A second of
-  cold start at 512 MB costs as much as a second of any other call: $6.67 for a million of them.
-- Log bytes are an estimate: {SYSTEM_LOG_BYTES} for each call of a function (Lambda's own lines) and
-  {METRIC_LINE_BYTES} for each line of metrics. X-Ray records {TRACED:.0%} of the calls.
-- Afterwards: the reader of the table's stream writes the audit record and the figures; {READER_BATCH} records a call,
-  {READER_MS:g} ms each.
-- Not in it: the model's own price, data sent to the internet, free tiers, tiers of large amounts, and what costs the
-  same without a call: storage, backups, alarms, metrics' series, secrets. A new tenant's gateway key is not either (3
-  requests of SQS and a call of the function that makes it).
-"""
+def reader_ms(memory_mb: int) -> float:
+    """What the stream's reader takes for one record: its event has so many, and each is a request."""
+    records = json.loads((ROOT / "events/audit/record.json").read_text())["Records"]
+    return own_ms(_READER, memory_mb) / len(records) + REQUEST_MS
 
 
-def page() -> str:
-    """The text of docs/costs.md."""
-    target = dollars(TARGET)
-    verdict = "met" if target.share <= TARGET_DOLLARS else "not met"
-    lines = [
-        _HEAD,
-        "## A million synchronous runs with one tool",
-        "",
-        f"Two answers of a model, {MODEL_MS:g} ms each. Target for the platform's share (API Gateway, Lambda, Step",
-        f"Functions, DynamoDB): at most ${TARGET_DOLLARS:.2f}. It is **${target.share:.2f}: {verdict}**; "
-        f"${target.total:.2f} with what comes afterwards, logs and traces.",
-        "",
-        "| part | dollars |",
-        "|---|---|",
-        *(f"| {field.name.replace('_', ' ')} | {getattr(target, field.name):.2f} |" for field in fields(target)),
-        "",
-        "What other memory sizes would make of it, if the waiting stays the same:",
-        "",
-        "| RunsStart | call_model, call_tool | platform's share |",
-        "|---|---|---|",
-        *(_with_sizes(start, worker) for start in (512, 256) for worker in (1024, 768, 512)),
-        "",
-        f"In the background the machine is STANDARD, whose transitions cost "
-        f"${dollars(BACKGROUND).step_functions:.2f}, in place of the line step functions.",
-        "",
-        "## Each operation",
-        "",
-        "| operation | calls of functions | transitions | API Gateway | Lambda | Step Functions | DynamoDB "
-        "| afterwards | logs, traces | sum |",
-        "|---|---|---|---|---|---|---|---|---|---|",
-        *(_row(name) for name in figures.operations()),
-        "",
-        "## Prices",
-        "",
-        f"{prices.REGION}, list prices on demand, {prices.CHECKED}.",
-        "",
-        "| what | dollars | for | AWS's page | read in |",
-        "|---|---|---|---|---|",
-        *(f"| {p.what} | {p.dollars:g} | {p.per:,} | <{p.page}> | {p.source} |" for p in prices.ALL),
-    ]
-    return "\n".join(lines) + "\n"
+def main() -> int:
+    """The command line; the exit code is 1 if the page is to be kept and drifts."""
+    from benchmarks import costs_page
 
-
-def _with_sizes(start: int, worker: int) -> str:
-    sizes = {"RunsStart": start, "AgentRunCallModel": worker, "AgentRunCallTool": worker}
-    return f"| {start} MB | {worker} MB | {dollars(TARGET, sizes).share:.2f} |"
-
-
-def _row(name: str) -> str:
-    cost, counted = dollars(name), figures.operations()[name]
-    parts = (cost.gateway, cost.lambda_requests + cost.lambda_seconds, cost.step_functions, cost.dynamodb)
-    shown = " | ".join(f"{part:.2f}" for part in (*parts, cost.afterwards, cost.logs, cost.total))
-    return f"| {name} | {sum(counted.calls.values())} | {counted.transitions} | {shown} |"
+    return generated.main("benchmarks.costs", DOCUMENT, costs_page.page, "from the figures, the times and the prices")
 
 
 if __name__ == "__main__":
-    sys.exit(generated.main("benchmarks.costs", DOCUMENT, page, "from the figures, the sizes and the prices"))
+    sys.exit(main())

@@ -1,29 +1,28 @@
 """docs/performance.md and what it is made of; `python -m benchmarks.page` writes it anew without measuring."""
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks import sections, targets
+from benchmarks import function_sections, sections, targets
+from benchmarks import results as kept
 from benchmarks.packages import LAYER_LIMIT, PACKAGE_LIMIT
 
 _ROOT = Path(__file__).parent.parent
-_RESULTS, _PAGE = _ROOT / "benchmarks/results.json", _ROOT / "docs/performance.md"
+_PAGE = _ROOT / "docs/performance.md"
 
 Found = dict[str, Any]
 
 
 def keep(part: str, found: Found) -> None:
     """Keep one part of the results, the others as they are, and write the page anew."""
-    results = json.loads(_RESULTS.read_text()) | {part: found}
-    _RESULTS.write_text(json.dumps(results, indent=2) + "\n")
+    kept.write(kept.read() | {part: found})
     write()
 
 
 def write() -> None:
     """Write the page anew from the results that are kept."""
-    _PAGE.write_text(page(json.loads(_RESULTS.read_text())))
+    _PAGE.write_text(page(kept.read()))
 
 
 def text() -> str:
@@ -112,6 +111,8 @@ SECTIONS: Mapping[str, Callable[[Found], list[str]]] = {
     "endurance": sections.endurance,
     "packages": _packages,
     "cold_start": cold_start,
+    "warm": function_sections.warm,
+    "growth": function_sections.growth,
 }
 """By the names of the parts in results.json, in the order of the page."""
 

@@ -29,18 +29,10 @@ PARTITION_WRITES, PARTITION_READS = 1_000, 3_000
 SEED = 5
 SWING = 0.8
 """The busiest minutes of a day have 1.8 times its mean, and all tenants have them at once."""
-MODEL_SECONDS, TOOL_SECONDS, REQUEST_SECONDS, TRANSITION_SECONDS, CPU_SECONDS, AUTHORIZER_CPU_SECONDS = (
-    milliseconds / 1_000
-    for milliseconds in (
-        costs.MODEL_MS,
-        costs.TOOL_MS,
-        costs.REQUEST_MS,
-        costs.TRANSITION_MS,
-        costs.CPU_MS,
-        costs.AUTHORIZER_CPU_MS,
-    )
+MODEL_SECONDS, TOOL_SECONDS, REQUEST_SECONDS, TRANSITION_SECONDS = (
+    milliseconds / 1_000 for milliseconds in (costs.MODEL_MS, costs.TOOL_MS, costs.REQUEST_MS, costs.TRANSITION_MS)
 )
-"""The assumptions of docs/costs.md, which are the same here."""
+"""The assumptions of docs/costs.md, which are the same here; so are the functions' times."""
 CACHE_SECONDS = 60
 """`AuthorizerCacheSeconds`."""
 DEFAULT_RUNS_A_MINUTE = 20
@@ -278,7 +270,7 @@ def ceilings() -> tuple[Ceiling, ...]:
 
 def environments(rate: float) -> int:
     """Environments of the authorizer that so many requests a second keep busy, at least one."""
-    return math.ceil(rate * _own("authorizer", AUTHORIZER_CPU_SECONDS))
+    return math.ceil(rate * _own("authorizer"))
 
 
 def lookups(case: Case, rate: float) -> float:
@@ -291,9 +283,9 @@ def memory(function: str) -> int:
     return costs.memories()[FUNCTIONS[function]]
 
 
-def _own(function: str, cpu: float = CPU_SECONDS) -> float:
-    """Seconds that a call takes by itself: so many of a whole CPU, of which a function has its share."""
-    return cpu * max(1.0, costs.WHOLE_CPU_MB / memory(function))
+def _own(function: str) -> float:
+    """Seconds that a call works by itself."""
+    return costs.own_ms(FUNCTIONS[function], memory(function)) / 1_000
 
 
 def run_seconds(case: Case) -> float:
@@ -318,10 +310,10 @@ def busy(case: Case, rate: float) -> dict[str, float]:
         "call_tool": TOOL_SECONDS + 3 * REQUEST_SECONDS + _own("call_tool"),
     }
     lengths = {
-        "authorizer": _own("authorizer", AUTHORIZER_CPU_SECONDS),
+        "authorizer": _own("authorizer"),
         "run_stream/start" if case.streamed else "runs/start": run_seconds(case),
         **({"call_model": STREAM_SECONDS} if case.streamed else workers),
-        "audit/record": followed(case) * costs.READER_MS / 1_000,
+        "audit/record": followed(case) * costs.reader_ms(memory("audit/record")) / 1_000,
     }
     return {name: rate * length for name, length in lengths.items()}
 

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from benchmarks import costs, figures, prices
+from benchmarks import costs, costs_page, figures, prices
 
 
 def test_the_page_is_generated_from_what_is_committed() -> None:
-    assert costs.page() == costs.DOCUMENT.read_text(), "run 'python -m benchmarks.costs'"
+    assert costs_page.page() == costs.DOCUMENT.read_text(), "run 'python -m benchmarks.costs'"
 
 
 def test_the_access_patterns_show_the_figures() -> None:
@@ -36,6 +36,16 @@ def test_every_counted_operation_has_its_functions_and_a_price() -> None:
         assert cost.total > cost.share > prices.GATEWAY_REQUEST.of(costs.MILLION), name
 
 
+@pytest.fixture
+def times(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Times and sizes with which one can reckon, in place of those of today."""
+    cpu = {"AuthorizerAuthorize": 1.0, "AgentsGet": 4.0, "RunsStart": 4.0, "AgentRunCallModel": 4.0}
+    sizes = {"AgentRunCallModel": 1024, "AgentRunCallTool": 1024}
+    monkeypatch.setattr(costs, "_measured", lambda: cpu | {"AgentRunCallTool": 4.0, "AuditRecord": 10.0})
+    monkeypatch.setattr(costs, "memories", lambda: dict.fromkeys([*cpu, "AuditRecord"], 512) | sizes)
+
+
+@pytest.mark.usefixtures("times")
 def test_a_read_is_worked_out_by_hand() -> None:
     """1 request and read unit; the authorizer 4 ms, the function 14 ms and 5 ms of waiting, both of 512 MB."""
     cost = costs.dollars("GET /agents/{id}")
@@ -46,6 +56,7 @@ def test_a_read_is_worked_out_by_hand() -> None:
     assert cost.step_functions == cost.afterwards == 0
 
 
+@pytest.mark.usefixtures("times")
 def test_a_one_tool_run_is_worked_out_by_hand() -> None:
     cost = costs.dollars(costs.TARGET)
     worker = 0.007 + 0.010
@@ -59,6 +70,13 @@ def test_a_one_tool_run_is_worked_out_by_hand() -> None:
     assert cost.dynamodb == pytest.approx(6 * 0.125 + 15 * 0.625)
 
 
+def test_in_the_background_nobody_waits_and_each_transition_is_paid() -> None:
+    cost, waited = costs.dollars(costs.BACKGROUND), costs.billed(costs.TARGET)["RunsStart"]
+    assert cost.step_functions == pytest.approx(6 * 25)
+    assert costs.billed(costs.BACKGROUND)["RunsStart"] < waited / 10
+
+
+@pytest.mark.usefixtures("times")
 def test_less_memory_is_cheaper_where_a_function_only_waits() -> None:
     half = {"RunsStart": 256}
     assert costs.dollars(costs.TARGET, half).share < costs.dollars(costs.TARGET).share

@@ -89,7 +89,7 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> Watch:
         monkeypatch.setattr(watching, "look", look)
         monkeypatch.setattr(watching, "is_over", is_over)
         monkeypatch.setattr(stream, "time", SimpleNamespace(monotonic=loop.time))
-        monkeypatch.setattr(stream.asyncio, "to_thread", at_once)
+        monkeypatch.setattr(asyncio, "to_thread", at_once)
         with asyncio.Runner(loop_factory=lambda: loop) as runner:
             runner.run(read())
         return seen
