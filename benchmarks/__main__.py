@@ -1,4 +1,4 @@
-"""`make bench`: measure everything, then write docs/performance.md. BENCH_QUICK=1 samples less."""
+"""`make bench`: measure everything, then write docs/performance.md. BENCH_QUICK=1: less, without the peers."""
 
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
@@ -20,6 +20,7 @@ from benchmarks import (
     stub,
     warm,
 )
+from benchmarks.peers import measuring as peers
 from benchmarks.platform import running
 
 Progress = Callable[[str], None]
@@ -34,6 +35,8 @@ def _parts(progress: Progress) -> Iterator[tuple[str, Any]]:
         with running(model) as platform:
             yield "latency", latency.measure(platform, model, progress)
             yield "streams", streams.measure(platform, model, progress)
+        if not part.QUICK:
+            yield "peers", peers.measure(model, progress)
         with running(model) as platform:
             yield "endurance", endurance.measure(platform, model, progress)
     progress("packages")
@@ -47,7 +50,7 @@ def _parts(progress: Progress) -> Iterator[tuple[str, Any]]:
 def main() -> None:
     steps = sum(one.steps() for one in (starts, latency, streams, endurance, cold_start, warm, growth)) + 1
     with part.bar() as bar:
-        task = bar.add_task("start", total=steps)
+        task = bar.add_task("start", total=steps + (0 if part.QUICK else peers.steps()))
         for name, found in _parts(lambda doing: bar.update(task, advance=1, description=doing)):
             page.keep(name, found)
     # Both are worked out from what functions do.

@@ -23,6 +23,9 @@ class Client:
     def send(self, method: str, path: str, body: Any = None) -> Any:
         """The parsed answer.
 
+        Args:
+            body: sent as JSON; a text as it is.
+
         Raises:
             RuntimeError: the answer is no 2xx; a measurement of errors would be worthless.
         """
@@ -49,7 +52,8 @@ class Client:
         self._connection.close()
 
     def _ask(self, method: str, path: str, body: Any) -> http.client.HTTPResponse:
-        self._connection.request(method, path, None if body is None else json.dumps(body), self._headers)
+        text = body if isinstance(body, str) or body is None else json.dumps(body)
+        self._connection.request(method, path, text, self._headers)
         answer = self._connection.getresponse()
         if answer.status >= 300:
             raise RuntimeError(f"{method} {path}: {answer.status} {answer.read()[:300]!r}")

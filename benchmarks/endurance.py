@@ -39,20 +39,24 @@ def measure(
         progress(f"endurance, {runs * number // marks} of {runs} runs")
         if number:
             timing.sample(
-                lambda client: latency.run_once(client, agent), platform.client, Client.close, _CLIENTS, runs // marks
+                lambda client: latency.run_once(client, agent),
+                platform.client,
+                Client.close,
+                _CLIENTS,
+                runs // marks,
             )
         found.append({"runs": runs * number // marks} | _mark(platform, agent))
     return part.about() | {"marks": found}
 
 
 def _mark(platform: Platform, agent: str) -> dict[str, Any]:
-    def p50(operation: Callable[[Client], None]) -> float:
+    def p50(operation: Callable[[Client], object]) -> float:
         done = timing.sample(operation, platform.client, Client.close, 1, _SAMPLES)
         return round(statistics.median(done.times_ms), 2)
 
     times = {
         "run_p50_ms": p50(lambda client: latency.run_once(client, agent)),
-        "read_p50_ms": p50(lambda client: client.send("GET", f"/agents/{agent}") and None),
+        "read_p50_ms": p50(lambda client: client.send("GET", f"/agents/{agent}")),
     }
     time.sleep(_QUIET_SECONDS)
     sizes = {file.name: round(file.stat().st_size / 1e6, 1) for file in platform.folder.glob("*.log")}

@@ -24,7 +24,7 @@ FIRST_TOKEN = "POST /runs/stream, first token"
 _COUNTS = {READ: 100, "GET /agents?limit=50": 50, "POST /agents": 50, RUN: 20, FIRST_TOKEN: 20}
 _FLOOR_COUNT, _FILLERS = 40, 60
 
-Operation = Callable[[Client], float | None]
+Operation = Callable[[Client], object]
 
 
 def steps() -> int:
@@ -82,8 +82,8 @@ def one_tool_agent(platform: Platform, stub: str, name: str) -> str:
     return str(agent["id"])
 
 
-def run_once(client: Client, agent: str) -> None:
-    """A one-tool run.
+def run_once(client: Client, agent: str) -> str:
+    """A one-tool run; its id.
 
     Raises:
         RuntimeError: it was none.
@@ -91,6 +91,7 @@ def run_once(client: Client, agent: str) -> None:
     answer = client.send("POST", "/runs", {"agent_id": agent, "input_message": floor.PROMPT})
     if answer["status"] != "succeeded" or len(answer["tools_called"]) != 1:
         raise RuntimeError(f"not a one-tool run: {answer}")
+    return str(answer["id"])
 
 
 def _operations(platform: Platform, stub: str) -> dict[str, Operation]:
@@ -110,10 +111,10 @@ def _operations(platform: Platform, stub: str) -> dict[str, Operation]:
         return (first - begun) / 1e6
 
     def sent(method: str, path: str) -> Operation:
-        return lambda client: client.send(method, path) and None
+        return lambda client: client.send(method, path)
 
-    def create(client: Client) -> None:
-        client.send("POST", "/agents", {"name": f"made {next(number)}"})
+    def create(client: Client) -> Any:
+        return client.send("POST", "/agents", {"name": f"made {next(number)}"})
 
     return {
         READ: sent("GET", f"/agents/{agent}"),

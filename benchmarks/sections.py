@@ -116,7 +116,7 @@ def peers(found: Found) -> list[str]:
                 f"{row['name']} {row['version']}".strip(),
                 f"{run['p50_ms']} ({span(run['p50_spread'])})",
                 f"{row['ratio']} ({span(row['ratio_spread'])})",
-                f"{row['runs_per_second']} ({span(row['runs_per_second_spread'])})",
+                f"{row['runs_per_second']} ({span(row['runs_per_second_spread'])})" if "runs_per_second" in row else "",
                 row.get("read_p50_ms", ""),
                 row.get("memory_mb", ""),
                 row.get("memory_after_mb", ""),

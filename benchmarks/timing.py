@@ -27,7 +27,7 @@ class Sample:
 
 
 def sample(
-    operation: Callable[[C], float | None],
+    operation: Callable[[C], object],
     connect: Callable[[], C],
     close: Callable[[C], None],
     clients: int,
@@ -36,7 +36,7 @@ def sample(
     """Let some clients, a thread each, do something over and over.
 
     Args:
-        operation: does it once. If it returns a number, these are the ms that count; by default all that it took.
+        operation: does it once. If it returns a float, these are the ms that count; else all that it took.
         connect: makes a client, which does it once before the clock runs.
         count: by all clients together.
 
@@ -55,7 +55,7 @@ def sample(
             for _ in range(max(1, count // clients)):
                 begun = time.perf_counter()
                 counted = operation(client)
-                times.append((time.perf_counter() - begun) * 1_000 if counted is None else counted)
+                times.append(counted if isinstance(counted, float) else (time.perf_counter() - begun) * 1_000)
         except (RuntimeError, OSError, threading.BrokenBarrierError) as error:
             failures.append(error)
             start.abort()
