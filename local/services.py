@@ -77,6 +77,8 @@ class Services:
         session = self._undo.enter_context(self.guard.watching())
         self._undo.callback(self._emulator.close)
         direct.shorten(session.events, self._emulator)
+        aws: Any = import_module("shared.clients.aws")
+        aws.make = session.client
         self._loop = LoopThread()
         self._undo.callback(self._loop.close)
         functions = self._stack.functions

@@ -3,6 +3,7 @@
 import re
 import venv
 from importlib.metadata import distribution
+from importlib.util import cache_from_source
 from pathlib import Path
 
 _IN_THE_RUNTIME = ("boto3", "awslambdaric")
@@ -16,8 +17,17 @@ def make(folder: Path) -> Path:
     for name in sorted(set().union(*map(with_needed, _IN_THE_RUNTIME))):
         found = distribution(name)
         for top in {file.parts[0] for file in found.files or () if file.parts[0] not in {"..", "__pycache__"}}:
-            (packages / top).symlink_to(Path(str(found.locate_file(top))))
+            _link(Path(str(found.locate_file(top))), packages / top)
     return folder / "bin" / "python"
+
+
+def _link(package: Path, link: Path) -> None:
+    link.symlink_to(package)
+    # Where a module is a single file, its compiled code is not under the link.
+    compiled = Path(cache_from_source(str(package)))
+    if package.suffix == ".py" and compiled.exists():
+        link.with_name("__pycache__").mkdir(exist_ok=True)
+        link.with_name("__pycache__").joinpath(compiled.name).symlink_to(compiled)
 
 
 def with_needed(name: str) -> set[str]:

@@ -18,6 +18,7 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
 from aws_lambda_powertools.metrics.provider.cloudwatch_emf.cloudwatch import AmazonCloudWatchEMFProvider
 
+from shared import cold_start
 from shared.metrics import ERROR_TYPE, NAMESPACE, OTHER, SERVICE, Metric
 
 _IDS = ("tenant_id", "run_id", "tool_call_id", "trace_id")
@@ -125,6 +126,7 @@ def worker(handle: Worker) -> Worker:
         finally:
             clear_log_context()
 
+    cold_start.end()
     return handler
 
 

@@ -14,7 +14,7 @@ from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
 
-from shared import json_text
+from shared import cold_start, json_text
 from shared.api import cors, idempotency
 from shared.api.audit import Call
 from shared.api.caller import Authenticated, Caller, Permission, Public, Visitor, check, identify, visit
@@ -72,6 +72,7 @@ def edge(app: APIGatewayRestResolver) -> Handler:
         answer["multiValueHeaders"] = said | {name: [value] for name, value in added.items()}
         return answer
 
+    cold_start.end()
     return handler
 
 

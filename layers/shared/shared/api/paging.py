@@ -8,8 +8,9 @@ from collections.abc import Callable
 from typing import Annotated
 
 from aws_lambda_powertools.event_handler.openapi.params import Header, Query
-from pydantic import BaseModel, Field
+from pydantic import Field
 
+from shared.domain.fields import Inner
 from shared.errors import Unprocessable
 from shared.store import cursor
 from shared.store.table import Item, Page
@@ -24,7 +25,7 @@ IfMatch = Annotated[str | None, Header(alias="If-Match", description="Change onl
 Prefer = Annotated[str | None, Header(alias="Prefer", description="`respond-async`: answer 202 at once.")]
 
 
-class PagingQuery(BaseModel):
+class PagingQuery(Inner):
     """Which part of a list."""
 
     cursor: Annotated[str | None, Field(description="Go on behind the page whose X-Next-Cursor this is.")] = None

@@ -3,8 +3,9 @@
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-import boto3
 from botocore.config import Config
+from botocore.loaders import Loader
+from botocore.session import Session
 
 from shared.config import settings
 
@@ -14,6 +15,30 @@ if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_stepfunctions import SFNClient
+
+
+_SERVICES = ["apigateway", "dynamodb", "secretsmanager", "sqs", "stepfunctions"]
+
+
+class _Loader(Loader):
+    """Reads the runtime's own descriptions of services, and knows which there are: botocore's looks through the folders
+    of all four hundred to see whether one that is asked for exists, twice for a client (30 ms of a cold start)."""
+
+    def list_available_services(self, type_name: str) -> list[str]:
+        return _SERVICES
+
+
+@cache
+def _session() -> Session:
+    # boto3 is the same session, and brings with it what copies files to S3 and how its objects look (20 ms).
+    session = Session()
+    session.register_component("data_loader", _Loader())
+    return session
+
+
+def make(service: str, config: Config) -> Any:
+    """A new client; the local runtime puts its own maker of clients here."""
+    return _session().create_client(service, config=config)
 
 
 def _config(**options: Any) -> Config:
@@ -33,7 +58,8 @@ def _config(**options: Any) -> Config:
 def dynamodb() -> "DynamoDBClient":
     """DynamoDB, with short timeouts: a request that hangs for a second will not come back."""
     retries: Any = {"mode": "standard", "total_max_attempts": 4}
-    return boto3.client("dynamodb", config=_config(connect_timeout=1, read_timeout=5, retries=retries))
+    client: DynamoDBClient = make("dynamodb", config=_config(connect_timeout=1, read_timeout=5, retries=retries))
+    return client
 
 
 @cache
@@ -41,30 +67,35 @@ def stepfunctions() -> "SFNClient":
     """Step Functions; a synchronous start is waited for `SYNC_WAIT_SECONDS` and never started twice."""
     retries: Any = {"total_max_attempts": 1}
     wait = settings().sync_wait_seconds
-    return boto3.client("stepfunctions", config=_config(connect_timeout=2, read_timeout=wait, retries=retries))
+    client: SFNClient = make("stepfunctions", config=_config(connect_timeout=2, read_timeout=wait, retries=retries))
+    return client
 
 
 @cache
 def stepfunctions_control() -> "SFNClient":
     """Step Functions for what answers at once and may be repeated: an execution's name makes its start idempotent."""
     retries: Any = {"mode": "standard", "total_max_attempts": 3}
-    return boto3.client("stepfunctions", config=_config(connect_timeout=2, read_timeout=5, retries=retries))
+    client: SFNClient = make("stepfunctions", config=_config(connect_timeout=2, read_timeout=5, retries=retries))
+    return client
 
 
 @cache
 def secretsmanager() -> "SecretsManagerClient":
     """Secrets Manager."""
-    return boto3.client("secretsmanager", config=_config(connect_timeout=2, read_timeout=5))
+    client: SecretsManagerClient = make("secretsmanager", config=_config(connect_timeout=2, read_timeout=5))
+    return client
 
 
 @cache
 def apigateway() -> "APIGatewayClient":
     """API Gateway's control plane, which takes few requests a second: patient."""
     retries: Any = {"mode": "adaptive", "total_max_attempts": 8}
-    return boto3.client("apigateway", config=_config(connect_timeout=2, read_timeout=20, retries=retries))
+    client: APIGatewayClient = make("apigateway", config=_config(connect_timeout=2, read_timeout=20, retries=retries))
+    return client
 
 
 @cache
 def sqs() -> "SQSClient":
     """SQS."""
-    return boto3.client("sqs", config=_config(connect_timeout=2, read_timeout=5))
+    client: SQSClient = make("sqs", config=_config(connect_timeout=2, read_timeout=5))
+    return client

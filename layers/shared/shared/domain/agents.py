@@ -63,7 +63,7 @@ class AgentFields(Model):
     description: ShortText = ""
     system_prompt: Prompt = ""
     model: ModelName | None = None
-    llm_params: LlmParams = LlmParams()
+    llm_params: LlmParams = LlmParams.model_construct()
     kind: Literal["llm"] = "llm"
     status: Status = "draft"
     tags: Tags = []

@@ -65,7 +65,7 @@ class ApiKeyCreate(Model):
     name: Name = "key"
     scopes: Annotated[list[Scope], Field(max_length=50)] | None = None
     expires_at: Annotated[ZonedMoment, AfterValidator(_in_future)] | None = None
-    limits: KeyLimits = KeyLimits()
+    limits: KeyLimits = KeyLimits.model_construct()
 
 
 class ApiKey(Record):
@@ -82,7 +82,7 @@ class ApiKey(Record):
     created_at: str
     last_used_at: str | None = None
     revoked_at: str | None = None
-    limits: KeyLimits = KeyLimits()
+    limits: KeyLimits = KeyLimits.model_construct()
 
 
 class ApiKeyCreated(ApiKey):

@@ -11,9 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from pydantic import BaseModel, TypeAdapter
+from pydantic import TypeAdapter
 
 from shared.domain import limits
+from shared.domain.fields import DEFERRED, Inner
 from shared.domain.prices import Price, picodollars
 from shared.errors import LimitExceeded
 from shared.store import counters
@@ -28,7 +29,7 @@ _USEFUL_TOKENS = 256
 _ATTEMPTS = 3
 
 
-class Budget(BaseModel):
+class Budget(Inner):
     """A cap that runs draw on together: so many tokens or dollars in each window."""
 
     name: str
@@ -37,7 +38,7 @@ class Budget(BaseModel):
     limit: str
 
 
-_MANY = TypeAdapter(list[Budget])
+_MANY = TypeAdapter(list[Budget], config=DEFERRED)
 
 
 @dataclass(frozen=True, slots=True)

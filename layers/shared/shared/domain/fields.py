@@ -8,17 +8,28 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 from shared import json_text
+from shared.cold_start import ONE_THREAD
 
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 
 
-class Model(BaseModel):
+DEFERRED = ConfigDict(defer_build=ONE_THREAD)
+"""A model is built when it is first used: a function imports many and uses few. Two threads must not build the same."""
+
+
+class Inner(BaseModel):
+    """What stays among the parts of the platform, or goes out as it is."""
+
+    model_config = DEFERRED
+
+
+class Model(Inner):
     """What comes in: unknown fields are refused (422)."""
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
 
-class Record(BaseModel):
+class Record(Inner):
     """What goes out, and what the table keeps. Unknown fields of an older or newer version are dropped."""
 
     # Lambda's runtime logs the text of an error that ends an invocation.

@@ -3,8 +3,7 @@
 import time
 from typing import Literal
 
-from pydantic import BaseModel
-
+from shared.domain.fields import Inner
 from shared.errors import TableBusy, Unavailable
 from shared.store import keys
 from shared.store.table import TenantStore
@@ -12,13 +11,13 @@ from shared.store.table import TenantStore
 _REMEMBERED_SECONDS = 1.0
 
 
-class Health(BaseModel):
+class Health(Inner):
     """That the API answers."""
 
     status: Literal["ok", "healthy"]
 
 
-class TableHealth(BaseModel):
+class TableHealth(Inner):
     """That the table answers."""
 
     status: Literal["ok"]

@@ -4,11 +4,10 @@ import re
 from collections.abc import Sequence
 from typing import Any, Literal, Protocol
 
-from pydantic import BaseModel
-
 from shared.domain.agents import Agent
 from shared.domain.bindings import Binding
 from shared.domain.budgets import Budget
+from shared.domain.fields import Inner
 from shared.domain.internal_tools import schema_of
 from shared.domain.prices import Price, price_of
 from shared.domain.tool_requests import ArgumentPlace
@@ -18,7 +17,7 @@ MAX_BYTES = 300_000
 """The plan is one part of one item, and an item holds 400 KB (Amazon DynamoDB quotas)."""
 
 
-class RunLimits(BaseModel):
+class RunLimits(Inner):
     """What one run may use up at most.
 
     Attributes:
@@ -32,7 +31,7 @@ class RunLimits(BaseModel):
     bounds_answers: bool = False
 
 
-class PlannedTool(BaseModel):
+class PlannedTool(Inner):
     """A tool with its binding, as the run sees it."""
 
     tool_id: str
@@ -71,14 +70,14 @@ class Terms(Protocol):
     def secrets_ref(self) -> str | None: ...
 
 
-class PlannedHistory(BaseModel):
+class PlannedHistory(Inner):
     """The turns of the session that came before the run."""
 
     uid: str
     turns: int
 
 
-class Plan(BaseModel):
+class Plan(Inner):
     """Everything that the workers of a run need to know."""
 
     model: str

@@ -7,9 +7,10 @@ cached input. `MODEL_PRICES` changes them and adds others, for the models of oth
 import re
 from decimal import Decimal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import ConfigDict
 
 from shared.config import model_prices
+from shared.domain.fields import Inner
 from shared.domain.models import split
 
 AS_OF = "2025-10-01"
@@ -34,7 +35,7 @@ _PICODOLLARS = 10**12
 _MILLION = 10**6
 
 
-class Price(BaseModel):
+class Price(Inner):
     """Picodollars for a token of the prompt, and for one of the answer."""
 
     model_config = ConfigDict(frozen=True)

@@ -61,7 +61,7 @@ class RunOptions(Model):
 
     session_id: SessionId | None = None
     on_conflict: Literal["reject", "enqueue"] = "reject"
-    limits: LimitsInput = LimitsInput()
+    limits: LimitsInput = LimitsInput.model_construct()
     metadata: SmallObject = {}
 
 

@@ -26,7 +26,7 @@ class TenantCreate(Model):
     id: TenantId | None = None
     name: Name
     plan: Plan = "standard"
-    limits: TenantLimits = TenantLimits()
+    limits: TenantLimits = TenantLimits.model_construct()
     burst: Burst | None = None
 
 

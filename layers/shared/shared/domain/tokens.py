@@ -5,12 +5,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 
 from shared import clock
 from shared.config import settings
 from shared.domain import signing
-from shared.domain.fields import Record
+from shared.domain.fields import Inner, Record
 from shared.domain.scopes import role_of
 from shared.store.ids import new_id
 
@@ -21,7 +21,7 @@ Moment = Annotated[int, Field(ge=0, lt=2**53)]
 Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9:_-]{1,128}$")]
 
 
-class Claims(BaseModel):
+class Claims(Inner):
     """What a token says; types are taken at their word, so `"1"` and `true` are no numbers."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore")

@@ -34,7 +34,7 @@ class ToolImport(Model):
     include_tags: Annotated[list[str], Field(max_length=50)] | None = None
     base_url: Endpoint | None = None
     auth_type: AuthType = "none"
-    auth_config: AuthConfig = AuthConfig()
+    auth_config: AuthConfig = AuthConfig.model_construct()
     category: Label | None = None
     tags: Tags = []
     prefix: Annotated[str, Field(max_length=50)] = ""

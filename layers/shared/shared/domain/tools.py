@@ -61,7 +61,7 @@ class ToolFields(Model):
     http_method: HttpMethod = "POST"
     argument_places: Places = {}
     auth_type: AuthType = "none"
-    auth_config: AuthConfig = AuthConfig()
+    auth_config: AuthConfig = AuthConfig.model_construct()
     idempotent: Flag = False
     category: Label | None = None
     tags: Tags = []

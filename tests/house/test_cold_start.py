@@ -1,0 +1,66 @@
+"""Laws of a cold start: what a function does while it is imported, counted and not timed."""
+
+import json
+import os
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from tests.house.repository import FUNCTIONS, ROOT, functions
+
+LAYER = ROOT / "layers" / "shared"
+WRAPPER = {"AWS_LAMBDA_EXEC_WRAPPER": "/opt/bootstrap"}
+IN_LAMBDA = {"AWS_LAMBDA_RUNTIME_API": "127.0.0.1:9001"}
+# The answer of tools/list_types, which is the same for everybody.
+MADE_WHOLE = {"InternalTool", "ToolType"}
+
+# Imports functions as Lambda does, though one after another, and says how each left the collector and our models.
+_PROBE = """
+import gc, importlib.util, json, sys
+from shared import cold_start
+from pydantic import BaseModel
+
+def models(of):
+    for one in of.__subclasses__():
+        yield one
+        yield from models(one)
+
+for number, file in enumerate(sys.argv[1:]):
+    cold_start.begin()
+    rests = not gc.isenabled()
+    spec = importlib.util.spec_from_file_location(f"probe_{number}", file)
+    spec.loader.exec_module(importlib.util.module_from_spec(spec))
+    ours = [one for one in models(BaseModel) if one.__module__.startswith("shared.")]
+    built = [one.__qualname__ for one in ours if one.__pydantic_complete__]
+    print(json.dumps([file, {"rests": rests, "works": gc.isenabled(), "keeps": gc.get_freeze_count() > 0}, built]))
+"""
+
+
+def _imported(variables: dict[str, str], *files: str) -> dict[str, tuple[dict[str, bool], list[str]]]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    environment |= {"PYTHONPATH": str(LAYER)} | variables
+    command = [sys.executable, "-c", _PROBE, *files]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    lines: list[Any] = [json.loads(line) for line in done.stdout.splitlines()]
+    return {file: (collector, built) for file, collector, built in lines}
+
+
+@pytest.mark.parametrize("server", [False, True])
+def test_in_lambda_the_collector_rests_and_nobody_builds_models_in_advance(server: bool) -> None:
+    files = [str(function.file) for function in functions() if (function.script is not None) == server]
+    found = _imported(IN_LAMBDA | (WRAPPER if server else {}), *files)
+    assert found.keys() == set(files)
+    for file, (collector, built) in found.items():
+        assert collector == {"rests": True, "works": True, "keeps": True}, file
+        # A server of streams has many threads, and no two must build one model.
+        assert bool(set(built) - MADE_WHOLE) == server, f"{file} builds {built}; derive from shared.domain.fields"
+
+
+def test_elsewhere_nothing_is_changed() -> None:
+    file = str(FUNCTIONS / "agents" / "get.py")
+    collector, built = _imported({}, file)[file]
+    assert collector == {"rests": False, "works": True, "keeps": False}
+    assert built
