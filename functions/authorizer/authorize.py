@@ -6,7 +6,7 @@ do is the routes' business.
 
 from typing import Any
 
-from shared.api.authorizer import identify, policy, refusal
+from shared.authorizer import identify, policy, refusal
 from shared.domain import tenants
 from shared.telemetry import worker
 

@@ -12,7 +12,7 @@ MAX_LINES = 40
 
 # What a file under functions/ may import: the standard library, the resolver, and these of ours.
 _API = {"aws_lambda_powertools", "shared.api", "shared.domain"}
-_WORKER = {"shared.api.authorizer", "shared.domain", "shared.store.table", "shared.telemetry"}
+_WORKER = {"shared.authorizer", "shared.domain", "shared.store.table", "shared.telemetry"}
 _FORBIDDEN = {"os", "boto3", "botocore"}
 
 

@@ -28,17 +28,15 @@ class _Loader(Loader):
         return _SERVICES
 
 
-@cache
-def _session() -> Session:
-    # boto3 is the same session, and brings with it what copies files to S3 and how its objects look (20 ms).
-    session = Session()
-    session.register_component("data_loader", _Loader())
-    return session
+_LOADER = _Loader()
 
 
 def make(service: str, config: Config) -> Any:
     """A new client; the local runtime puts its own maker of clients here."""
-    return _session().create_client(service, config=config)
+    # What boto3 adds to this, copies of files to S3 and objects for resources, costs 20 ms of a cold start.
+    session = Session()
+    session.register_component("data_loader", _LOADER)
+    return session.create_client(service, config=config)
 
 
 def _config(**options: Any) -> Config:
