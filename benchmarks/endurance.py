@@ -11,11 +11,11 @@ from benchmarks import latency, memory, part, timing
 from benchmarks.client import Client
 from benchmarks.platform import Platform, running
 
-RUNS, QUICK_RUNS = 10_000, 300
-MARKS, QUICK_MARKS = 10, 3
+RUNS, QUICK_RUNS = 10_000, 200
+MARKS, QUICK_MARKS = 10, 2
 _CLIENTS, _SAMPLES = 8, 30
 # The platform saves its state seconds after a change; then the sizes of memory and folder mean something.
-_QUIET_SECONDS = 8
+_QUIET_SECONDS = 6
 
 
 def steps() -> int:

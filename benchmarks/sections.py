@@ -153,7 +153,7 @@ def endurance(found: Found) -> list[str]:
     return [
         "## Endurance",
         "",
-        "One-tool runs by 8 clients, one after another; at each mark 30 runs and 30 reads by one client, then 8 s of",
+        "One-tool runs by 8 clients, one after another; at each mark 30 runs and 30 reads by one client, then 6 s of",
         "quiet. Memory is PSS. The table's items stay, of course, in the emulator's memory and in its state on disk.",
         when(found),
         "",

@@ -13,7 +13,7 @@ from typing import Any
 from benchmarks import floor, latency, part, scale, stub, timing
 from benchmarks.platform import Platform, running
 
-ROUNDS, QUICK_ROUNDS = 5, 2
+ROUNDS, QUICK_ROUNDS = 5, 1
 STREAMS = (1, 16)
 FIRST_MS = (200, 350, 500, 700, 900, 1_200)
 """How long the models take to their first token: one stream each in a round, then all together."""

@@ -5,7 +5,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from contextvars import copy_context
 from functools import cache, partial
 from importlib import import_module
@@ -16,6 +16,7 @@ from aws_lambda_powertools.event_handler import api_gateway
 
 from local.emulator import REGION
 from local.errors import LocalError
+from local.log_file import LogFile
 from local.permissions import at_work
 from local.stack import Function
 
@@ -93,7 +94,7 @@ def _take_our_modules() -> dict[str, Any]:
 class _Console:
     """A standard stream: the main thread writes to the console, every other one (handlers) to a file."""
 
-    def __init__(self, console: TextIO, log: TextIO) -> None:
+    def __init__(self, console: TextIO, log: LogFile) -> None:
         self._console, self._log = console, log
 
     def write(self, text: str) -> int:
@@ -105,14 +106,14 @@ class _Console:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._target(), name)
 
-    def _target(self) -> TextIO:
+    def _target(self) -> TextIO | LogFile:
         return self._console if threading.current_thread() is threading.main_thread() else self._log
 
 
 @contextmanager
 def _output_to(log: Path) -> Iterator[None]:
     before = sys.stdout, sys.stderr
-    with log.open("a", buffering=1) as file:
+    with closing(LogFile(log)) as file:
         ours = _Console(sys.stdout, file), _Console(sys.stderr, file)
         sys.stdout, sys.stderr = ours
         try:

@@ -34,6 +34,7 @@ _TRANSACTION_ACTIONS = {
     "ConditionCheck": "ConditionCheckItem",
     "Get": "GetItem",
 }
+_REMEMBERED = 10_000
 # Operations whose action is called otherwise.
 _OTHER_NAMES = {"lambda:Invoke": "lambda:InvokeFunction", "sqs:SendMessageBatch": "sqs:SendMessage"}
 
@@ -230,6 +231,9 @@ class Guard:
             if self._file is not None and (function, need) not in self._allowed:
                 line = {"function": function, "action": need.action, "resource": need.resource}
                 self._file.write(json.dumps(line) + "\n")
+            if len(self._allowed) >= _REMEMBERED:
+                # Some name one execution alone. What is asked again is decided again.
+                self._allowed.clear()
             self._allowed.add((function, need))
 
 

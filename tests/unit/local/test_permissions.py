@@ -196,6 +196,18 @@ def test_what_was_allowed_is_recorded_once_with_what_was_granted(tmp_path: Path)
     assert json.loads(second.read_text()) == head, "another runtime writes a file of its own"
 
 
+def test_what_was_allowed_is_not_remembered_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("local.permissions._REMEMBERED", 3)
+    everything = Grant("states:StopExecution", "arn:*")
+    guard = Guard({"Canceller": Role("role", (everything,))})
+    for n in range(20):
+        token = at_work.set("Canceller")
+        guard.check(params={"executionArn": f"arn:execution:{n}"}, model=model("stepfunctions", "StopExecution"))
+        at_work.reset(token)
+        assert len(guard._allowed) <= 3
+    assert not guard.refused
+
+
 def test_only_the_default_session_is_watched_and_only_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
     guard = Guard(ROLES)
