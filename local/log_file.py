@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 LARGEST = 20_000_000
-"""Bytes of one file; there are two at most. About 5,000 one-tool runs fill one."""
+"""Bytes of one file; there are two at most. About 4,000 one-tool runs fill one."""
 
 
 class LogFile:
