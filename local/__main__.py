@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from types import FrameType
 
+from local.collector import settled
 from local.errors import LocalError
 from local.runtime import ROOT, Runtime
 from local.settings import from_environment, port_of
@@ -42,6 +43,7 @@ def main() -> int:
             report=_report,
         )
         runtime.start()
+        settled()
         _welcome(runtime, time.monotonic() - begun)
         while True:
             time.sleep(_WATCH_SECONDS)

@@ -7,10 +7,9 @@ endpoints, which are most of what a small request costs, are left out. Only the 
 import json
 from base64 import b64encode
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from botocore.awsrequest import AWSResponse
-from botocore.compat import HTTPHeaders
 from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
 
 from local.wire import Questions
@@ -36,6 +35,14 @@ OPERATIONS: Mapping[str, frozenset[str]] = {
 _ATTEMPTS = 5
 # Of what DynamoDB answers, only binary values are more than their JSON says.
 _BINARY = (b'"B"', b'"BS"')
+
+
+@dataclass(frozen=True, slots=True)
+class HttpResponse:
+    """What is left of the response that handlers of the event `after-call` get."""
+
+    status_code: int
+    content: bytes
 
 
 def shorten(events: Any, emulator: Questions) -> None:
@@ -74,7 +81,7 @@ def _call(client: Any, emulator: Questions, service: str, operation: str, params
     parsed = _parsed(client, model, service, status, body)
     client.meta.events.emit(
         f"after-call.{model.service_model.service_id.hyphenize()}.{operation}",
-        http_response=AWSResponse(client.meta.endpoint_url, status, HTTPHeaders(), None),
+        http_response=HttpResponse(status, body),
         parsed=parsed,
         model=model,
         context=context,

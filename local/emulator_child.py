@@ -17,11 +17,13 @@ import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from local import emulator_memory
+from local import emulator_memory, emulator_speed
+from local.collector import settled
 from local.wire import Peer, Questions, Reply, listen
 
 PINNED = "1.5.33"
@@ -96,12 +98,19 @@ class Services:
         task.add_done_callback(self._tasks.discard)
 
     async def _answered(self, service: str, operation: str, document: bytes, reply: Reply) -> None:
-        handler = importlib.import_module(f"ministack.services.{service}").handle_request
         try:
-            status, _, body = await handler("POST", "/", {"x-amz-target": f"direct.{operation}"}, document, {})
+            status, _, body = await _handler(service)(
+                "POST", "/", {"x-amz-target": f"direct.{operation}"}, document, {}
+            )
         except Exception as error:  # noqa: BLE001 - as the stock application answers, whatever went wrong
             status, body = 500, json.dumps({"__type": "InternalError", "message": str(error)})
         reply(str(status), body if isinstance(body, bytes) else body.encode())
+
+
+@cache
+def _handler(service: str) -> Callable[..., Awaitable[tuple[int, dict[str, str], bytes | str]]]:
+    handler: Callable[..., Any] = importlib.import_module(f"ministack.services.{service}").handle_request
+    return handler
 
 
 class Snapshots:
@@ -233,6 +242,7 @@ def main() -> None:
 
     async def run() -> None:
         await listen(host, Services(snapshots.notice).answer)
+        settled()
         server = asyncio.create_task(uvicorn.Server(config).serve())
         stopping = asyncio.create_task(_told_to_stop(int(os.environ["LOCAL_PARENT_PID"])))
         await asyncio.wait({server, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -278,6 +288,7 @@ def _patch(proxy: FunctionProxy) -> None:
         all(list(inspect.signature(one.handle_request).parameters) == request for one in (dynamodb, stepfunctions)),
         hasattr(app, "_build_persistence_save_dict"),
         emulator_memory.as_expected(),
+        emulator_speed.as_expected(),
     )
     if not all(expected):
         sys.exit(f"the insides of ministack {PINNED} are not the expected ones: the emulator cannot be adapted")
@@ -287,6 +298,7 @@ def _patch(proxy: FunctionProxy) -> None:
     lambda_svc._emit_lambda_logs = lambda *_, **__: None
     stepfunctions.time = _Clock()
     emulator_memory.install()
+    emulator_speed.install()
 
     def plans_of_key(query_params: Any) -> Any:
         # The stock one gives all plans, whatever key it is asked for.

@@ -119,14 +119,17 @@ class Environment:
             with contextlib.suppress(RuntimeError):
                 loop.call_soon_threadsafe(settle, answer)
 
+        def expire() -> None:
+            self.broken = True
+            settle(failure("Sandbox.Timedout", f"Task timed out after {self._function.timeout}.00 seconds"))
+
         self._abandon = lambda: settle(_STOPPING)
         self._inbox.put((payload, deliver))
+        end = loop.call_later(self._function.timeout, expire)
         try:
-            async with asyncio.timeout(self._function.timeout):
-                return await done
-        except TimeoutError:
-            return failure("Sandbox.Timedout", f"Task timed out after {self._function.timeout}.00 seconds")
+            return await done
         finally:
+            end.cancel()
             # Also when the caller went away: the handler is still at work in there.
             self.broken = self.broken or done.cancelled()
 
@@ -183,6 +186,16 @@ class Environment:
         return Answer(body)
 
 
+async def _free(places: asyncio.Semaphore) -> bool:
+    """Whether a place became free in time; it is taken then."""
+    try:
+        # Almost always one is free, and the clock costs more than the place.
+        async with asyncio.timeout(_QUEUE_SECONDS) if places.locked() else contextlib.nullcontext():
+            return await places.acquire()
+    except TimeoutError:
+        return False
+
+
 def _failure_of(error: BaseException) -> Answer:
     answer = failure(type(error).__name__, str(error), traceback.format_tb(error.__traceback__))
     # A refused key is no news here; Lambda's runtime cannot tell it from an error.
@@ -233,10 +246,7 @@ class Host:
         pool = self._pools[logical_id]
         if len(payload) > PAYLOAD_LIMIT:
             return failure("RequestEntityTooLargeException", f"{len(payload)} bytes are too many")
-        try:
-            async with asyncio.timeout(_QUEUE_SECONDS):
-                await pool.places.acquire()
-        except TimeoutError:
+        if not await _free(pool.places):
             return failure("Lambda.TooManyRequestsException", "Rate Exceeded.")
         try:
             if self._closed:

@@ -7,6 +7,8 @@ to the model but not evaluated (Python's `re` has no time limit), and everything
 import json
 import time
 from collections.abc import Iterator
+from contextvars import ContextVar
+from functools import cache
 from typing import Any
 
 from jsonschema import Draft202012Validator, ValidationError, validators
@@ -17,6 +19,7 @@ from shared import json_text
 from shared.errors import ToolError
 
 _SECONDS = 1.0
+_ends_at: ContextVar[float] = ContextVar("_ends_at")
 _SCHEMA_MAPS = {"properties", "$defs", "definitions", "dependentSchemas"}
 _PLAIN_VALUES = {"enum", "const", "default", "examples", "required", "dependentRequired"}
 
@@ -74,33 +77,40 @@ def without_patterns(schema: Any) -> Any:
 
 def _validator(schema: dict[str, Any]) -> Any:
     """A validator that looks at the clock before each keyword, wherever a `$ref` leads it."""
-    ends_at = time.monotonic() + _SECONDS
+    _ends_at.set(time.monotonic() + _SECONDS)
+    # An empty registry: a reference is never fetched.
+    return _bounded()(schema, registry=Registry())
 
-    def in_time() -> None:
-        if time.monotonic() > ends_at:
-            raise ToolError("invalid_schema", f"The tool's schema takes more than {_SECONDS:g} s to check.")
 
-    def timed(check: Any) -> Any:
-        def run(validator: Any, value: Any, instance: Any, node: Any) -> Any:
-            in_time()
-            return check(validator, value, instance, node)
-
-        return run
-
-    def is_boolean(_: Any, instance: Any) -> bool:
-        # What `unevaluatedProperties` and `unevaluatedItems` ask of each schema on a walk of their own.
-        in_time()
-        return isinstance(instance, bool)
-
+@cache
+def _bounded() -> Any:
+    """The validators' class: made once, which takes longer than most checks."""
     checks = Draft202012Validator.VALIDATORS | {"uniqueItems": _unique_items}
     extend: Any = validators.extend
-    bounded = extend(
+    return extend(
         Draft202012Validator,
-        {word: timed(check) for word, check in checks.items()},
-        type_checker=Draft202012Validator.TYPE_CHECKER.redefine("boolean", is_boolean),
+        {word: _timed(check) for word, check in checks.items()},
+        type_checker=Draft202012Validator.TYPE_CHECKER.redefine("boolean", _is_boolean),
     )
-    # An empty registry: a reference is never fetched.
-    return bounded(schema, registry=Registry())
+
+
+def _timed(check: Any) -> Any:
+    def run(validator: Any, value: Any, instance: Any, node: Any) -> Any:
+        _in_time()
+        return check(validator, value, instance, node)
+
+    return run
+
+
+def _is_boolean(_: Any, instance: Any) -> bool:
+    # What `unevaluatedProperties` and `unevaluatedItems` ask of each schema on a walk of their own.
+    _in_time()
+    return isinstance(instance, bool)
+
+
+def _in_time() -> None:
+    if time.monotonic() > _ends_at.get():
+        raise ToolError("invalid_schema", f"The tool's schema takes more than {_SECONDS:g} s to check.")
 
 
 def _unique_items(validator: Any, unique: Any, instance: Any, node: Any) -> Iterator[ValidationError]:
