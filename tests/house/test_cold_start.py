@@ -38,13 +38,17 @@ for number, file in enumerate(sys.argv[1:]):
 """
 
 
-def _imported(variables: dict[str, str], *files: str) -> dict[str, tuple[dict[str, bool], list[str]]]:
+def _run(code: str, variables: dict[str, str], *arguments: str) -> str:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     environment |= {"PYTHONPATH": str(LAYER)} | variables
-    command = [sys.executable, "-c", _PROBE, *files]
+    command = [sys.executable, "-c", code, *arguments]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
-    lines: list[Any] = [json.loads(line) for line in done.stdout.splitlines()]
+    return done.stdout
+
+
+def _imported(variables: dict[str, str], *files: str) -> dict[str, tuple[dict[str, bool], list[str]]]:
+    lines: list[Any] = [json.loads(line) for line in _run(_PROBE, variables, *files).splitlines()]
     return {file: (collector, built) for file, collector, built in lines}
 
 
@@ -64,3 +68,38 @@ def test_elsewhere_nothing_is_changed() -> None:
     collector, built = _imported({}, file)[file]
     assert collector == {"rests": False, "works": True, "keeps": False}
     assert built
+
+
+# What is dear to import, and what each of these functions imports of it.
+DEAR = (
+    "asyncio", "aws_lambda_powertools.event_handler", "boto3", "h11", "httpx", "httpx2", "jsonschema", "jwt", "openai",
+    "openai.types.responses.response", "s3transfer", "uvicorn",
+)  # fmt: skip
+BROUGHT: dict[str, tuple[set[str], int]] = {
+    "agents/get": ({"asyncio", "aws_lambda_powertools.event_handler"}, 48),
+    "authorizer/authorize": ({"jwt"}, 37),
+    "audit/record": (set(), 32),
+    "tenants/provision": (set(), 25),
+    "runs/call_up": (set(), 40),
+    "agent_run/call_model": ({"asyncio", "httpx2", "openai"}, 50),
+    "agent_run/call_tool": ({"h11", "httpx", "jsonschema"}, 55),
+    "agent_run/fail_run": (set(), 25),
+}
+"""Beside it: how many modules of ours, at most."""
+
+_COUNTS = """
+import importlib.util, json, sys
+spec = importlib.util.spec_from_file_location("probe", sys.argv[1])
+spec.loader.exec_module(importlib.util.module_from_spec(spec))
+print(json.dumps([name for name in sys.modules if name in sys.argv[2:] or name.startswith("shared.")]))
+"""
+
+
+@pytest.mark.parametrize("function", BROUGHT)
+def test_a_cold_start_imports_no_more_than_it_did(function: str) -> None:
+    dear, most = BROUGHT[function]
+    done = _run(_COUNTS, IN_LAMBDA, str(FUNCTIONS / f"{function}.py"), *DEAR)
+    found = set(json.loads(done))
+    assert found.intersection(DEAR) == dear
+    ours = sorted(name for name in found if name.startswith("shared."))
+    assert len(ours) <= most, f"import it where it is needed, or raise the figure if it is worth it: {ours}"

@@ -10,6 +10,7 @@ from functools import cache
 from typing import Any
 
 import openai
+import openai.resources.chat.completions  # else the first call would, at a fraction of the speed of a start
 
 from shared import metrics
 from shared.clients.llm_replies import Assembly, reply_of, text

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from shared import json_text
-from shared.domain.plans import Plan
 from shared.store.run_log import Event
+
+if TYPE_CHECKING:
+    from shared.domain.plans import Plan
 
 TERMINAL = frozenset({"result", "error", "cancelled"})
 TEXT_SECONDS = 0.1
@@ -84,7 +86,7 @@ def replay(events: Iterable[Event]) -> Conversation:
 
 
 def messages(
-    plan: Plan, history: Sequence[tuple[str, str]], input_message: str, conversation: Conversation
+    plan: "Plan", history: Sequence[tuple[str, str]], input_message: str, conversation: Conversation
 ) -> list[dict[str, Any]]:
     """The messages of the next model call, as the chat completions API takes them.
 

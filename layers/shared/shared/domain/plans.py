@@ -2,16 +2,18 @@
 
 import re
 from collections.abc import Sequence
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from shared.domain.agents import Agent
-from shared.domain.bindings import Binding
 from shared.domain.budgets import Budget
 from shared.domain.fields import Inner
 from shared.domain.internal_tools import schema_of
 from shared.domain.prices import Price, price_of
 from shared.domain.tool_requests import ArgumentPlace
 from shared.domain.tools import AuthConfig, AuthType, HttpMethod, Tool
+
+if TYPE_CHECKING:
+    from shared.domain.agents import Agent
+    from shared.domain.bindings import Binding
 
 MAX_BYTES = 300_000
 """The plan is one part of one item, and an item holds 400 KB (Amazon DynamoDB quotas)."""
@@ -101,8 +103,8 @@ class Plan(Inner):
 
 
 def make(
-    agent: Agent,
-    bindings: list[Binding],
+    agent: "Agent",
+    bindings: "list[Binding]",
     tools: dict[str, Tool],
     *,
     limits: RunLimits,
@@ -172,7 +174,7 @@ def function_name(name: str, taken: set[str]) -> str:
     return candidate
 
 
-def _instructions(agent: Agent) -> str:
+def _instructions(agent: "Agent") -> str:
     about = [
         f"You are {agent.name}, {agent.role}." if agent.role else "",
         agent.description if agent.role else "",

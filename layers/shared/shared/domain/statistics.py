@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Any, Literal
 
 from shared import clock
-from shared.domain import agents, tools, usage
+from shared.domain import usage
 from shared.domain.fields import Record
 from shared.domain.run_records import Run
 from shared.store import keys
@@ -142,6 +142,8 @@ def of_agent(store: TenantStore, ref: str, window: Window) -> AgentStats:
     Raises:
         NotFound: no such agent in this tenant.
     """
+    from shared.domain import agents  # here, because who only counts needs none of it
+
     agent = agents.get(store, ref)
     since, figures, truncated = _figures(store, keys.agent_stats(agent.id), window)
     by_status = Counter(run["status"] for run in figures)
@@ -168,6 +170,8 @@ def of_tool(store: TenantStore, ref: str, window: Window) -> ToolStats:
     Raises:
         NotFound: no such tool in this tenant.
     """
+    from shared.domain import tools
+
     tool = tools.get(store, ref)
     since, figures, truncated = _figures(store, keys.tool_stats(tool.id), window)
     succeeded = sum(call["status"] == "succeeded" for call in figures)
