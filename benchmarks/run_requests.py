@@ -5,7 +5,7 @@ are held to docs/access-patterns.md, which is counted itself.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from shared.domain import limits
@@ -96,17 +96,24 @@ def _event(names: Names, units: int) -> Touch:
     return _write(keys.log_batch(names.run, 1), "of the run", units)
 
 
+def _in_index(status: str) -> Touch:
+    """The entry of a run that comes or goes in a list of the index."""
+    return Touch(keys.group(keys.RUNS, "llm", status), "newest end", writes=1)
+
+
 def _begin(names: Names) -> tuple[Request, ...]:
-    """The agent, its tools, and the transaction that makes the run; its first event weighs more than 1 KB."""
+    """The agent, its tools, and the run, in parts that are written each by itself; its first event weighs more than
+    1 KB."""
     return (
         Request("runs/start", (_read(keys.agent(names.agent), "spread"),)),
         Request("runs/start", (_read(keys.tool(names.tool), "spread"),)),
         Request(
             "runs/start",
             (
-                _write(keys.run(names.run), "newest end", 2),
-                _event(names, 4),
-                _write(keys.run_of_agent(names.agent, names.run), "newest end", 2),
+                _write(keys.run(names.run), "newest end", 1),
+                _in_index("running"),
+                _event(names, 2),
+                _write(keys.run_of_agent(names.agent, names.run), "newest end", 1),
             ),
         ),
     )
@@ -116,7 +123,15 @@ def _end(names: Names) -> tuple[Request, ...]:
     """The last model call: the log, the answer with the end."""
     return (
         Request("call_model", (_log(names),)),
-        Request("call_model", (_event(names, 2), _write(keys.run(names.run), "newest end", 2))),
+        Request(
+            "call_model",
+            (
+                _event(names, 2),
+                _write(keys.run(names.run), "newest end", 2),
+                _in_index("running"),
+                _in_index("succeeded"),
+            ),
+        ),
     )
 
 
@@ -155,6 +170,12 @@ def streamed_run(names: Names, pieces: int, looks: int) -> tuple[Request, ...]:
     return (*_begin(names), *_end(names), *written, *looked)
 
 
+def in_transaction(names: Names) -> tuple[Request, ...]:
+    """What it adds that a run begins in a transaction, as one does with a key or in a session: its items once more."""
+    begun = _begin(names)[-1]
+    return (replace(begun, touches=tuple(t for t in begun.touches if t != _in_index("running")), joined=True),)
+
+
 def of_session(names: Names) -> tuple[Request, ...]:
     """What going on with a session adds; its id has the form of a run's, so such a run is looked for, too."""
     head = keys.session(names.session)
@@ -162,7 +183,10 @@ def of_session(names: Names) -> tuple[Request, ...]:
         Request("runs/start", (_read(head, "spread"), _read(keys.run(names.session), "newest end"))),
         Request(
             "runs/start",
-            (_write(head, "spread", 2), _write(keys.run_of_session(names.session, names.run), "newest end", 2)),
+            (
+                _write(head, "spread", 2),
+                _write(keys.run_of_session(names.session, names.run), "newest end", 2),
+            ),
             joined=True,
         ),
         Request("call_model", (Touch(keys.turns(names.uid), "newest end", reads=1),)),

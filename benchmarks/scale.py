@@ -158,6 +158,7 @@ def requests_of(case: Case, names: Names, in_session: bool) -> tuple[Request, ..
     return (
         *run,
         *run_requests.with_key(names),
+        *run_requests.in_transaction(names),
         *(run_requests.counted(names) if case.limited else ()),
         *(run_requests.of_session(names) if in_session else ()),
         *run_requests.followed(names, tool_calls=0 if case.streamed else 1),

@@ -67,7 +67,7 @@ def test_a_one_tool_run_is_worked_out_by_hand() -> None:
     assert cost.lambda_requests == pytest.approx(5 * 0.2)
     assert cost.lambda_seconds == pytest.approx(seconds, rel=0.001)
     assert cost.step_functions == pytest.approx(1 + 0.06 / 3600 * 1_000_000 * 2.3 / 16)
-    assert cost.dynamodb == pytest.approx(6 * 0.125 + 15 * 0.625)
+    assert cost.dynamodb == pytest.approx(6 * 0.125 + 14 * 0.625)
 
 
 def test_in_the_background_nobody_waits_and_each_transition_is_paid() -> None:

@@ -157,12 +157,19 @@ def _add(tally: Tally, params: dict[str, Any], parsed: dict[str, Any], operation
         tally.write_units += capacity.get("CapacityUnits", 0)
     if "Error" in parsed:
         return
-    parts = params.get("TransactItems")
-    for write in [next(iter(part.values())) for part in parts] if parts else [params]:
+    for write in _writes(params):
         item = write.get("Item", {})
         tally.stamps += "by" in item or ":by" in write.get("ExpressionAttributeValues", {})
         if item.get("sk", {}).get("S", "").startswith(_EVENT):
             tally.events.update(event["event"] for event in json.loads(item["doc"]["S"]))
+
+
+def _writes(params: dict[str, Any]) -> list[dict[str, Any]]:
+    """The writes of a request."""
+    if "RequestItems" in params:
+        return [part["PutRequest"] for parts in params["RequestItems"].values() for part in parts]
+    parts = params.get("TransactItems")
+    return [next(iter(part.values())) for part in parts] if parts else [params]
 
 
 def _read_units(operation: str, answer: dict[str, Any]) -> int:

@@ -199,12 +199,19 @@ def machine(table: str, monkeypatch: pytest.MonkeyPatch) -> Machine:
     return stand_in
 
 
+def _put_around(monkeypatch: pytest.MonkeyPatch, watcher: Faults | TableStream) -> None:
+    """Let it see every write."""
+    for name in ("write", "write_apart"):
+        write = getattr(TenantStore, name)
+        seen = lambda store, *writes, write=write: watcher.around(partial(write, store, *writes))  # noqa: E731
+        monkeypatch.setattr(TenantStore, name, seen)
+
+
 @pytest.fixture
 def faults(table: str, monkeypatch: pytest.MonkeyPatch) -> Faults:
     """What happens around the writes from here on."""
     found = Faults()
-    write = TenantStore.write
-    monkeypatch.setattr(TenantStore, "write", lambda store, *writes: found.around(partial(write, store, *writes)))
+    _put_around(monkeypatch, found)
     return found
 
 
@@ -213,8 +220,7 @@ def stream(items: Callable[[], list[dict[str, Any]]], monkeypatch: pytest.Monkey
     """What is written from here on, as the table's stream tells it."""
     found = TableStream(items)
     monkeypatch.setattr(queues, "send", lambda queue, message, **order: found.messages.append((queue, message, order)))
-    write = TenantStore.write
-    monkeypatch.setattr(TenantStore, "write", lambda store, *writes: found.around(partial(write, store, *writes)))
+    _put_around(monkeypatch, found)
     return found
 
 

@@ -41,13 +41,13 @@ class Counted:
 def counted(items: Items) -> Iterator[Counted]:
     """Counts what succeeds from here on. A write weighs as much as the item that it leaves."""
     found = Counted()
-    asked: list[dict[str, Any]] = []
+    asked: list[tuple[dict[str, Any], list[str]]] = []
 
     def ask(params: dict[str, Any], **_: Any) -> None:
-        asked.append(params)
+        asked.append((params, [place for write in _writes(params) for place in _moves(items, write)]))
 
     def answered(parsed: dict[str, Any], model: Any, **_: Any) -> None:
-        params = asked.pop()
+        params, moves = asked.pop()
         if "Error" in parsed:
             return
         found.requests += 1
@@ -60,10 +60,10 @@ def counted(items: Items) -> Iterator[Counted]:
             places = chain.from_iterable(of["Keys"] for of in params["RequestItems"].values())
             found.reads.update(place["pk"]["S"] for place in places)
         else:
-            parts = params.get("TransactItems")
-            for write in [next(iter(part.values())) for part in parts] if parts else [params]:
+            for write in _writes(params):
                 item = _left(items, write)
-                found.writes[item["pk"]["S"]] += -(-_size(item) // 1024) * (2 if parts else 1)
+                found.writes[item["pk"]["S"]] += -(-_size(item) // 1024) * (2 if "TransactItems" in params else 1)
+            found.writes.update(moves)
 
     events = aws.dynamodb().meta.events
     events.register("provide-client-params.dynamodb", ask)
@@ -71,6 +71,25 @@ def counted(items: Items) -> Iterator[Counted]:
     yield found
     events.unregister("provide-client-params.dynamodb", ask)
     events.unregister("after-call.dynamodb", answered)
+
+
+def _writes(params: dict[str, Any]) -> list[dict[str, Any]]:
+    """The writes of a request, each with its `Item` or its `Key`."""
+    if parts := params.get("TransactItems"):
+        return [next(iter(part.values())) for part in parts]
+    if "Item" in params or "UpdateExpression" in params:
+        return [params]
+    batches = params.get("RequestItems", {}).values()
+    return [write["PutRequest"] for batch in batches if isinstance(batch, list) for write in batch]
+
+
+def _moves(items: Items, write: dict[str, Any]) -> list[str]:
+    """The lists of the index `in_group` that an item leaves and comes into."""
+    if "Item" in write:
+        return [write["Item"]["in_group"]["S"]] if "in_group" in write["Item"] else []
+    new = write.get("ExpressionAttributeValues", {}).get(":in_group")
+    old = _left(items, write).get("in_group") if new else None
+    return [place["S"] for place in (old, new) if place] if old != new else []
 
 
 def _left(items: Items, write: dict[str, Any]) -> dict[str, Any]:
@@ -121,7 +140,8 @@ def test_a_run_that_goes_on_with_a_session_asks_what_the_model_says(
     counted.forget()
     third = _of(runs.start(api, agent_id=names.agent, session_id=first.run), names)
     third = replace(third, session=first.run, uid=second["id"])
-    same(counted, (*run_requests.plain_run(third), *run_requests.of_session(third)))
+    in_session = (*run_requests.of_session(third), *run_requests.in_transaction(third))
+    same(counted, (*run_requests.plain_run(third), *in_session))
 
 
 def test_the_reader_of_the_stream_asks_what_the_model_says(
@@ -147,6 +167,7 @@ def test_a_tenant_with_limits_asks_what_the_model_says(
 def test_the_sums_are_those_of_the_access_patterns() -> None:
     names = Names()
     plain, session = run_requests.plain_run(names), run_requests.of_session(names)
+    session = (*session, *run_requests.in_transaction(names))
     assert sums(run_requests.one_tool_run(names)) == _documented("POST /runs (one tool)")
     assert sums(plain) == _documented("POST /runs (no tool)")
     assert sums((*plain, *session)) == _documented("POST /runs (no tool, a session's third)")

@@ -108,7 +108,7 @@ def test_workers_of_a_run(api: Api, machine: Machine, model: ScriptedModel, requ
 def test_whole_run(api: Api, machine: Machine, model: ScriptedModel, requests: Requests) -> None:
     agent_id = runs.agent(api, runs.internal(api))
     model.asks(call("echo", {"text": "x"})).says("done")
-    started = ["GetItem", "BatchGetItem", *WRITE]
+    started = ["GetItem", "BatchGetItem", "BatchWriteItem"]
     worked = ["Query", "PutItem", "Query", "PutItem", "PutItem", "Query", *WRITE]
     assert requests.of(lambda: runs.start(api, agent_id=agent_id)) == [*started, *worked, "GetItem"]
     assert len(requests) == 11

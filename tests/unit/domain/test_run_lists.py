@@ -6,7 +6,11 @@ from urllib.parse import quote, unquote
 
 import pytest
 
+from shared.domain.run_records import of_item
+from shared.store import keys
 from shared.store.ids import new_id
+from shared.store.table import Put, Remove, TenantStore
+from tests.unit.conftest import Requests
 from tests.unit.support import runs
 from tests.unit.support.gateway import Api
 from tests.unit.support.machine import Machine
@@ -85,6 +89,52 @@ def test_overdue_run_is_found_as_timed_out(api: Api, machine: Machine, travel: C
     travel(131)
     assert listed(api, "status=running") == []
     assert listed(api, "status=timed_out") == [run["id"]]
+
+
+def test_run_whose_record_was_written_over_by_its_own_beginning_is_mended(
+    api: Api, machine: Machine, model: ScriptedModel, store: TenantStore, travel: Callable[[float], None]
+) -> None:
+    """The request that begins a run was sent twice, and one of them came behind the end."""
+    model.says("done")
+    runs.agent(api)
+    machine.waits = False
+    run = api.post("/runs", {"agent_id": "support", "input_message": "Hi"}).json
+    begun = store.get(keys.run(run["id"]))
+    assert begun is not None
+    machine.execute(machine.pointers[0])
+    ended = api.get(f"/runs/{run['id']}").json
+    assert ended["status"] == "succeeded"
+    begun_run = of_item(begun)
+    store.write(Put(keys.run(run["id"]), begun.doc, when=None, lists=begun_run.lists))
+    assert listed(api, "status=running") == [run["id"]]
+    travel(131)
+    mended = api.get(f"/runs/{run['id']}").json
+    told = {name for name in ended if ended[name] != mended[name]} - {"finished_at", "updated_at"}
+    assert (told, mended["status"]) == (set(), "succeeded")
+    assert listed(api, "status=succeeded") == [run["id"]]
+    assert listed(api, "status=timed_out") == []
+
+
+def test_run_whose_beginning_was_cut_short_is_in_no_list(
+    api: Api, made: list[dict[str, Any]], store: TenantStore
+) -> None:
+    store.write(Remove(keys.run(made[3]["id"])))
+    assert listed(api, "agent_id=sales") == ids(made, 1, 5, 7)
+
+
+@pytest.mark.parametrize(
+    ("query", "taken"),
+    [
+        ("status=succeeded", ["Query", "Query", "BatchGetItem"]),
+        ("status=succeeded&kind=llm", ["Query", "BatchGetItem"]),
+        ("kind=tool", ["Query"] * 7 + ["BatchGetItem"]),
+        ("status=failed&since=2999-01-01", ["Query", "Query"]),
+        ("kind=workflow", []),
+        ("agent_id=sales&status=failed", ["GetItem", "Query", "BatchGetItem"]),
+    ],
+)
+def test_requests(api: Api, made: list[dict[str, Any]], requests: Requests, query: str, taken: list[str]) -> None:
+    assert requests.of(lambda: api.get(f"/runs?{query}")) == taken
 
 
 @pytest.mark.parametrize("by", ["", "agent_id=support&", "session_id=s-1&", "status=succeeded&"])

@@ -1,5 +1,6 @@
 """The end of a run: exactly one, whoever writes it."""
 
+import contextlib
 import json
 from typing import Any
 
@@ -60,7 +61,7 @@ def finish(
         writes: list[Write] = [
             run_log.append(run_id, log.tail, [*last, terminal(ended)]),
             # A run without a session of its own has version 1 until another run joins it in one (`session_queue`).
-            Change(keys.run(run_id), doc=stored(ended), when=None if in_session else 1),
+            Change(keys.run(run_id), doc=stored(ended), when=None if in_session else 1, lists=ended.lists),
         ]
         try:
             store.write(*writes, *(session_heads.leave(store, ended) if in_session else ()))
@@ -78,6 +79,32 @@ def finish(
             count(ended)
             return ended
     raise RunError("The end of the run could not be written.")
+
+
+def mend(store: TenantStore, run_id: str) -> None:
+    """Write the record of a run as its log tells it has ended, if the record does not know; 1 read and 1 write.
+
+    So it is if the request that began the run, sent twice, came through once more behind the run's end.
+    """
+    log = run_log.read(store, run_id)
+    seen = conversation.replay(log.events)
+    if seen.end is None:
+        return
+    end = log.events[-1]
+    told = {name: end.data.get(name) for name in ("status", "stop_reason", "output", "error")}
+    run = Run.model_validate_json(log.heads["run"])
+    ended = _ended(
+        run,
+        seen,
+        _price(log),
+        told["status"] or "succeeded",
+        told["stop_reason"] or "completed",
+        told["output"],
+        told["error"],
+    )
+    ended = ended.model_copy(update={"finished_at": end.created_at, "updated_at": end.created_at})
+    with contextlib.suppress(ConditionFailed):
+        store.write(Change(keys.run(run_id), doc=stored(ended), when=1, lists=ended.lists))
 
 
 def count(run: Run) -> None:

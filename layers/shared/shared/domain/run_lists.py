@@ -3,14 +3,15 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal
+from functools import partial
+from typing import Literal, get_args
 
 from shared.domain import agents
 from shared.domain.run_records import Run, Status, of_item
 from shared.errors import NotFound
 from shared.store import keys
 from shared.store.ids import first_at, is_id
-from shared.store.listing import filtered
+from shared.store.listing import chosen, filtered, standing_in
 from shared.store.table import Item, Page, TenantStore
 
 Kind = Literal["llm", "code", "tool", "workflow"]
@@ -30,7 +31,10 @@ class Wanted:
 
 
 def page(store: TenantStore, wanted: Wanted, limit: int, after: str | None) -> Page:
-    """A page of runs, newest first; 1 request, 1 more by agent or session, 2 if each must be looked at."""
+    """A page of runs, newest first; 1 request, 1 more by agent or session, 2 or 3 if each must be looked at.
+
+    By status or kind alone 1 for each pair of them that is meant, and 1 for each 100 runs.
+    """
     agent_id = None
     if wanted.agent is not None:
         agent_id = _agent_id(store, wanted.agent)
@@ -43,7 +47,17 @@ def page(store: TenantStore, wanted: Wanted, limit: int, after: str | None) -> P
 
     if not conditions:
         return fetch(limit, after)
-    return filtered(fetch, lambda item: _meets(of_item(item), conditions), limit, after)
+
+    def keep(item: Item) -> bool:
+        run = of_item(item)
+        return all(condition(run) for condition in conditions)
+
+    by_state = wanted.status is not None or wanted.kind is not None
+    if wanted.session_id is None and agent_id is None and by_state:
+        return filtered(partial(_in_states, store, wanted), keep, limit, after, first=limit)
+    if wanted.session_id is None and agent_id is None:
+        return filtered(fetch, keep, limit, after)
+    return filtered(fetch, keep, limit, after, first=limit)
 
 
 def _agent_id(store: TenantStore, ref: str) -> str | None:
@@ -72,14 +86,9 @@ def _conditions(wanted: Wanted, agent_id: str | None) -> list[Condition]:
     return found
 
 
-def _meets(run: Run, conditions: list[Condition]) -> bool:
-    return all(condition(run) for condition in conditions)
-
-
 def _fetch(store: TenantStore, wanted: Wanted, agent_id: str | None, limit: int, after: str | None) -> Page:
     """Runs by the one key that leads to the fewest."""
-    since = first_at(wanted.since) if wanted.since else None
-    before = first_at(wanted.until + timedelta(milliseconds=1)) if wanted.until else None
+    since, before = _times(wanted)
     if wanted.session_id is not None:
         partition = keys.runs_of_session(wanted.session_id)
     elif agent_id is not None:
@@ -89,8 +98,31 @@ def _fetch(store: TenantStore, wanted: Wanted, agent_id: str | None, limit: int,
     listed = store.query(partition, limit=limit, after=after, newest_first=True, since=since, before=before)
     if not listed.items and after is None and wanted.session_id is not None:
         return _only_run(store, wanted.session_id, since, before)
-    found = store.get_many([keys.run(item.sort) for item in listed.items])
-    return Page([found[keys.run(item.sort)] for item in listed.items], listed.next_after)
+    found_keys = [keys.run(item.sort) for item in listed.items]
+    found = store.get_many(found_keys)
+    # A run whose beginning was cut short may be in the list and not be there.
+    return Page([found[key] for key in found_keys if key in found], listed.next_after)
+
+
+def _times(wanted: Wanted) -> tuple[str | None, str | None]:
+    """The sort key from which on, and the one below which the runs of the time lie."""
+    since = first_at(wanted.since) if wanted.since else None
+    return since, first_at(wanted.until + timedelta(milliseconds=1)) if wanted.until else None
+
+
+def _in_states(store: TenantStore, wanted: Wanted, limit: int, after: str | None) -> Page:
+    """The runs of these statuses and this kind, as the table says, and those that may be overdue."""
+    statuses = set(wanted.status or get_args(Status))
+    if "timed_out" in statuses:
+        # Nobody may have written down yet that their time is over.
+        statuses |= {"running", "waiting"}
+    groups = [
+        keys.group(keys.RUNS, kind, status)
+        for kind in chosen(wanted.kind, Run.model_fields["kind"].annotation)
+        for status in sorted(statuses)
+    ]
+    since, before = _times(wanted)
+    return standing_in(store, keys.GROUP, groups, keys.RUNS, limit, after, since=since, before=before)
 
 
 def _only_run(store: TenantStore, session_id: str, since: str | None, before: str | None) -> Page:

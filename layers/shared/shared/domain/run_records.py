@@ -7,7 +7,9 @@ from pydantic import Field
 
 from shared import clock
 from shared.domain.fields import Record
+from shared.store import keys
 from shared.store.table import Item
+from shared.store.writes import Lists
 
 Status = Literal["queued", "running", "waiting", "succeeded", "failed", "cancelled", "timed_out"]
 _GRACE_SECONDS = 10
@@ -63,6 +65,11 @@ class Run(Record):
     @property
     def ended(self) -> bool:
         return self.finished_at is not None
+
+    @property
+    def lists(self) -> Lists:
+        """The lists of the table's indexes that the run stands in."""
+        return {keys.GROUP: keys.group(keys.RUNS, self.kind, self.status)}
 
 
 class RunEvent(Record):

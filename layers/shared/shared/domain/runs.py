@@ -157,7 +157,7 @@ def _launch(store: TenantStore, run: Run, launch: Callable[[dict[str, str]], T])
 def begin(
     store: TenantStore, draft: RunCreate, starter: Starter, *, stream: bool = False, background: bool = False
 ) -> tuple[Run, bool]:
-    """Write the run and the first event of its log; 1 transaction. No machine is started.
+    """Write the run and the first event of its log; 1 request. No machine is started.
 
     Args:
         stream: the model's answers become events piece by piece.
@@ -224,7 +224,9 @@ def record(
     *,
     enqueue: bool = False,
 ) -> tuple[Run, bool]:
-    """Write the run and the first events of its log, into its session if it has one; 1 transaction.
+    """Write the run and the first events of its log, into its session if it has one; 1 request.
+
+    It is a transaction if the run comes into a session, or its request may be sent again.
 
     Args:
         first: events behind `start`.
@@ -251,7 +253,11 @@ def record(
             return get(store, run.id), False
         entered, writes = _entered(run, plan, first, entry)
         try:
-            store.write(*writes)
+            if entry is None and not store.repeatable:
+                # Nobody knows the new id, so there is nothing to be all or none with.
+                store.write_apart(*(write for write in writes if isinstance(write, Put)))
+            else:
+                store.write(*writes)
         except ConditionFailed as refused:
             if {0, 1} & set(refused.failed):
                 return get(store, run.id), False
@@ -275,14 +281,14 @@ def _entered(
     if entry and entry.waits:
         run = run.model_copy(update={"status": "queued", "started_at": None, "deadline_at": "", "background": True})
         return run, [
-            Put(keys.run(run.id), stored(run)),
+            Put(keys.run(run.id), stored(run), lists=run.lists),
             Put(keys.waiting_run(run.id), plan.text(), parts={}),
             *more,
         ]
     plan = plan.model_copy(update={"history": entry.history if entry else None})
     heads = {"plan": plan.text(), "run": stored(run)}
     return run, [
-        Put(keys.run(run.id), heads["run"]),
+        Put(keys.run(run.id), heads["run"], lists=run.lists),
         run_log.append(run.id, 0, [start_event(run), *first], heads=heads),
         *more,
     ]
@@ -335,7 +341,9 @@ def get(store: TenantStore, run_id: str, *, with_messages: bool = False) -> Run:
 def _needs_settling(store: TenantStore, run: Run) -> bool:
     """Write down the end that nobody wrote, call the run that nobody called. Whether there was something to do."""
     if run.ended and run.finished_at == run.deadline_at:
-        run_ends.finish(store, run.id, "timed_out", stop_reason="max_seconds", error=run.error_message)
+        ended = run_ends.finish(store, run.id, "timed_out", stop_reason="max_seconds", error=run.error_message)
+        if ended is None and run.session_id == run.id:
+            run_ends.mend(store, run.id)
         return True
     if run.status != "queued":
         return False

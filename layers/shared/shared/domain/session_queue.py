@@ -160,7 +160,7 @@ def _begin(store: TenantStore, run: Run, head: Head, planned: str) -> None:
     )
     try:
         store.write(
-            Change(keys.run(run.id), doc=stored(begun), when=1),
+            Change(keys.run(run.id), doc=stored(begun), when=1, lists=begun.lists),
             run_log.append(run.id, 0, [start_event(begun)], heads={"plan": plan.text(), "run": stored(begun)}),
             Remove(keys.waiting_run(run.id)),
         )
@@ -192,7 +192,7 @@ def withdraw(store: TenantStore, run: Run) -> Run | None:
         heads = {"plan": found.doc, "run": stored(gone)}
         try:
             store.write(
-                Change(keys.run(run.id), doc=stored(gone), when=1),
+                Change(keys.run(run.id), doc=stored(gone), when=1, lists=gone.lists),
                 run_log.append(run.id, 0, [start_event(gone), run_ends.terminal(gone)], heads=heads),
                 Remove(keys.waiting_run(run.id)),
                 *session_heads.leave(store, gone),

@@ -113,7 +113,7 @@ def _busy(reason: str) -> TableBusy:
 
 def find_directory_entry(key: DirectoryKey) -> Item | None:
     """An entry of the directory; 1 request. The only read that happens before a tenant is known."""
-    answer = _read(
+    answer = _asked(
         aws.dynamodb().get_item,
         TableName=settings().table_name,
         Key={"pk": {"S": key.partition}, "sk": {"S": key.sort}},
@@ -122,8 +122,8 @@ def find_directory_entry(key: DirectoryKey) -> Item | None:
     return item_of(answer["Item"]) if "Item" in answer else None
 
 
-def _read(request: Callable[P, T], *args: P.args, **arguments: P.kwargs) -> T:
-    """The answer to a read.
+def _asked(request: Callable[P, T], *args: P.args, **arguments: P.kwargs) -> T:
+    """The answer to a request that carries no condition.
 
     Raises:
         TableBusy: throttled.
@@ -193,7 +193,7 @@ class TenantStore:
         """One item, strongly consistent; 1 request."""
         if not _fits(key):
             return None
-        answer = _read(
+        answer = _asked(
             aws.dynamodb().get_item, TableName=settings().table_name, Key=self._key(key), ConsistentRead=True
         )
         return item_of(answer["Item"]) if "Item" in answer else None
@@ -205,7 +205,7 @@ class TenantStore:
         for start in range(0, len(asked), _BATCH_GET_LIMIT):
             wanted: list[Any] = [self._key(key) for key in asked[start : start + _BATCH_GET_LIMIT]]
             for _ in range(_MAX_BATCH_GET_ROUNDS):
-                answer = _read(
+                answer = _asked(
                     aws.dynamodb().batch_get_item,
                     RequestItems={settings().table_name: {"Keys": wanted, "ConsistentRead": True}},
                 )
@@ -267,7 +267,7 @@ class TenantStore:
             if limit is not None:
                 # One more than asked for tells whether there is a next page, without a second request.
                 options["Limit"] = limit + 1 + surplus - len(items)
-            answer = _read(
+            answer = _asked(
                 aws.dynamodb().query,
                 TableName=settings().table_name,
                 KeyConditionExpression=condition,
@@ -311,6 +311,31 @@ class TenantStore:
                 if failed is None:
                     raise
                 raise ConditionFailed(failed) from error
+
+    def write_apart(self, *writes: Put) -> None:
+        """New items of which nobody else can know yet, each by itself: 1 request, for half of what a transaction costs.
+
+        What stands in their places is not asked. If this raises, a part of them may have been written; and one that
+        DynamoDB was asked for twice, since its first answer was late, may be written again after this returned.
+
+        Raises:
+            TableBusy: throttled.
+        """
+        table = settings().table_name
+        # The smallest, since an item is paid by the KB.
+        carrier = None if self._by is None else min(range(len(writes)), key=lambda place: len(writes[place].doc))
+        wanted: list[Any] = [
+            {"PutRequest": {"Item": requests.item(write, self._key, self._by if position == carrier else None)}}
+            for position, write in enumerate(writes)
+        ]
+        for attempt in range(_WRITE_ATTEMPTS):
+            answer = _asked(aws.dynamodb().batch_write_item, RequestItems={table: wanted})
+            wanted = list(answer["UnprocessedItems"].get(table, ()))
+            if not wanted:
+                self._stamps += [self._by] if self._by else []
+                return
+            time.sleep(random.uniform(0, 0.02 * 2**attempt))
+        raise _busy("batch write left items unwritten")
 
     def count(self, key: Key, update: tuple[Mapping[str, str], Mapping[str, int]]) -> tuple[bool, dict[str, int]]:
         """One conditional UpdateItem on an item that holds nothing but whole numbers; 1 request.

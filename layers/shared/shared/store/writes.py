@@ -135,17 +135,22 @@ def request(write: Write, address: Address, by: str | None = None) -> "TransactW
             return {"ConditionCheck": target | condition}  # type: ignore[typeddict-item]
 
 
-def _put(write: Put, address: Address, by: str | None) -> dict[str, Any]:
-    item = address(write.key)
-    item |= {"doc": {"S": write.doc}, "version": {"N": str(write.version)}}
+def item(write: Put, address: Address, by: str | None = None) -> dict[str, Any]:
+    """The item as DynamoDB is told it. `by` is as of `request`."""
+    told = address(write.key)
+    told |= {"doc": {"S": write.doc}, "version": {"N": str(write.version)}}
     if write.parts is not None:
-        item["parts"] = _parts(write.parts)
+        told["parts"] = _parts(write.parts)
     if write.expires_at is not None:
-        item["expires_at"] = {"N": str(write.expires_at)}
-    item |= {index: _within(name, address) for index, name in write.lists.items() if name is not None}
+        told["expires_at"] = {"N": str(write.expires_at)}
+    told |= {index: _within(name, address) for index, name in write.lists.items() if name is not None}
     if by is not None:
-        item["by"] = {"S": by}
-    arguments: dict[str, Any] = {"Item": item}
+        told["by"] = {"S": by}
+    return told
+
+
+def _put(write: Put, address: Address, by: str | None) -> dict[str, Any]:
+    arguments: dict[str, Any] = {"Item": item(write, address, by)}
     if write.when == "absent":
         arguments["ConditionExpression"] = "attribute_not_exists(pk)"
     else:
