@@ -190,14 +190,14 @@ def read(item: Item) -> ApiKey:
 
 
 def page(store: TenantStore, include_revoked: bool, limit: int, after: str | None) -> Page:
-    """A page of keys, newest first; 1 request, or 2 where revoked keys are passed over."""
+    """A page of keys, newest first; 1 request, or up to 3 where revoked keys are passed over."""
 
     def fetch(limit: int, after: str | None) -> Page:
         return store.query(keys.API_KEYS, limit=limit, after=after, newest_first=True)
 
     if include_revoked:
         return fetch(limit, after)
-    return listing.filtered(fetch, lambda item: read(item).revoked_at is None, limit, after)
+    return listing.filtered(fetch, lambda item: read(item).revoked_at is None, limit, after, first=limit)
 
 
 def revoke(store: TenantStore, api_key_id: str) -> None:
