@@ -4,8 +4,8 @@ import pytest
 
 from benchmarks import growth
 
-# They look through what there is, up to a bound: docs/access-patterns.md, "Growth".
-GROWS = {"GET /runs?status=succeeded&limit=5", "GET /tools/categories"}
+# It looks through what there is, up to a bound: docs/access-patterns.md, "Growth".
+GROWS = {"GET /tools/categories"}
 
 
 def test_nothing_grows_but_what_looks_through_all_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
