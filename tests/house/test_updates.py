@@ -159,3 +159,17 @@ def test_the_emulator_gets_no_versions() -> None:
     assert not found
     for name in resources("AWS::Serverless::StateMachine"):
         assert f'{{"Ref": "{name}"}}' in words
+
+
+def test_what_is_published_begins_from_a_snapshot_if_that_is_asked_for(plain: dict[str, Any]) -> None:
+    snapped = {name: function["Properties"]["SnapStart"] for name, function in plain.items() if _snaps(function)}
+    wanted = {"Fn::If": ["WithSnapStart", {"ApplyOn": "PublishedVersions"}, {"Ref": "AWS::NoValue"}]}
+    assert snapped == dict.fromkeys(PUBLISHED, wanted)
+    source = deployed()
+    assert source["Parameters"]["SnapStart"]["Default"] == "false", "a kept snapshot costs when nobody calls"
+    (rule,) = source["Rules"]["SnapStartNeedsPython312"]["Assertions"]
+    assert rule["Assert"] == {"Fn::Not": [{"Fn::Equals": [{"Ref": "PythonRuntime"}, "python3.11"]}]}
+
+
+def _snaps(resource: dict[str, Any]) -> bool:
+    return resource["Type"] == "AWS::Lambda::Function" and "SnapStart" in resource["Properties"]

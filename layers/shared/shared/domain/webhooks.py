@@ -1,9 +1,9 @@
 """Tool calls over HTTP: webhooks of tenants, and the platform's own `http_get`."""
 
-import random
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from random import SystemRandom
 from typing import Any
 
 from shared import json_text
@@ -126,5 +126,5 @@ def _send(
         else:
             if last or not repeatable or answer.status not in _TRANSIENT_STATUS:
                 return answer
-        time.sleep(min(random.uniform(0.05, 0.2) * 2**attempt, max(0.0, outgoing.deadline - time.monotonic())))
+        time.sleep(min(SystemRandom().uniform(0.05, 0.2) * 2**attempt, max(0.0, outgoing.deadline - time.monotonic())))
     raise AssertionError("the last attempt returns or raises")

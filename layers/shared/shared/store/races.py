@@ -1,7 +1,7 @@
 """What to do after a lost race for a place in the table: wait a moment, then look again."""
 
-import random
 import time
+from random import SystemRandom
 
 
 def step_aside(attempt: int, unit_s: float = 0.002) -> None:
@@ -10,4 +10,4 @@ def step_aside(attempt: int, unit_s: float = 0.002) -> None:
     Args:
         attempt: counted from 0.
     """
-    time.sleep(random.uniform(0, unit_s * min(attempt + 1, 10)))
+    time.sleep(SystemRandom().uniform(0, unit_s * min(attempt + 1, 10)))

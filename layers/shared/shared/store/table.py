@@ -5,11 +5,11 @@ JSON text: one attribute instead of a tree, so numbers, nulls and empty lists co
 Request units: Amazon DynamoDB Developer Guide, "Read and write request units"; counted in docs/access-patterns.md.
 """
 
-import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from random import SystemRandom
 from typing import Any, ParamSpec, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -306,7 +306,7 @@ class TenantStore:
                 except TableBusy:
                     if attempt + 1 == _WRITE_ATTEMPTS:
                         raise
-                    time.sleep(random.uniform(0, 0.02 * 2**attempt))
+                    time.sleep(SystemRandom().uniform(0, 0.02 * 2**attempt))
                     continue
                 if failed is None:
                     raise
@@ -334,7 +334,7 @@ class TenantStore:
             if not wanted:
                 self._stamps += [self._by] if self._by else []
                 return
-            time.sleep(random.uniform(0, 0.02 * 2**attempt))
+            time.sleep(SystemRandom().uniform(0, 0.02 * 2**attempt))
         raise _busy("batch write left items unwritten")
 
     def count(self, key: Key, update: tuple[Mapping[str, str], Mapping[str, int]]) -> tuple[bool, dict[str, int]]:
