@@ -7,6 +7,8 @@ from typing import Any
 
 KEPT_EXECUTIONS = 200
 """Finished executions that can still be described."""
+KEPT_RECORDS = 2_000
+"""Records of a stream that can still be read although all its readers have: an operator brings some back."""
 KEPT_TRANSACTIONS = 1_000
 """Transactions whose repetition is known as one. A client repeats within seconds."""
 
@@ -62,7 +64,7 @@ def drop_oldest(entries: MutableMapping[Any, Any], keep: int) -> None:
 
 
 def _forget_records() -> None:
-    """Drop the records that all readers of a stream have read."""
+    """Drop old records that all readers of a stream have read."""
     from ministack.services import dynamodb, lambda_svc
 
     tables, mappings = dynamodb._tables._data, list(lambda_svc._esms._data.items())
@@ -70,20 +72,23 @@ def _forget_records() -> None:
         stream = tables.get(key, {}).get("LatestStreamArn")
         readers = [reader for reader, mapping in mappings if mapping.get("EventSourceArn") == stream]
         positions = [lambda_svc._dynamodb_stream_positions._data.get(reader) for reader in readers]
-        drop_read(records, key, dynamodb._stream_trimmed._data, positions)
+        drop_read(records, key, dynamodb._stream_trimmed._data, positions, KEPT_RECORDS)
 
 
-def drop_read(records: list[Any], key: Any, dropped: MutableMapping[Any, int], positions: Sequence[int | None]) -> None:
-    """Drop the records before the readers' positions.
+def drop_read(
+    records: list[Any], key: Any, dropped: MutableMapping[Any, int], positions: Sequence[int | None], keep: int
+) -> None:
+    """Drop records before the readers' positions, once there are twice as many as are kept.
 
     Args:
         records: those of a stream that are left.
         dropped: by stream, how many are gone.
         positions: of all readers, counted from the first record there ever was; None: not known yet, so all are kept.
+        keep: how many of the newest stay in any case.
     """
     known = [position for position in positions if position is not None]
-    if known and len(known) == len(positions):
-        read = min(known) - dropped.get(key, 0)
+    if len(records) >= 2 * keep and known and len(known) == len(positions):
+        read = min(min(known) - dropped.get(key, 0), len(records) - keep)
         if read > 0:
             del records[:read]
             dropped[key] = dropped.get(key, 0) + read
