@@ -16,7 +16,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, MutableMapping
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -81,21 +81,18 @@ class Services:
 
     def __init__(self, noticed: Callable[[bool], None]) -> None:
         self._noticed = noticed
-        self._tasks: set[asyncio.Task[None]] = set()
 
-    def answer(self, question: str, document: bytes, reply: Reply) -> None:
+    def answer(self, question: str, document: bytes, reply: Reply) -> Coroutine[Any, Any, None] | None:
         """Answer "<service> <operation>"."""
         service, _, operation = question.partition(" ")
         self._noticed(not operation.startswith(_READS))
         work = self._answered(service, operation, document, reply)
-        if service == "dynamodb":
-            with contextlib.suppress(StopIteration):
-                work.send(None)
-                raise RuntimeError(f"{operation} waits for something")
-            return
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        if service != "dynamodb":
+            return work
+        with contextlib.suppress(StopIteration):
+            work.send(None)
+            raise RuntimeError(f"{operation} waits for something")
+        return None
 
     async def _answered(self, service: str, operation: str, document: bytes, reply: Reply) -> None:
         try:

@@ -224,15 +224,9 @@ class Host:
         self._pools = {logical_id: _Pool(function) for logical_id, function in functions.items()}
         self._by_name = {function.name: logical_id for logical_id, function in functions.items()}
         self._closed = False
-        self._tasks: set[asyncio.Task[None]] = set()
 
-    def answer(self, function_name: str, payload: bytes, reply: Reply) -> None:
+    async def answer(self, function_name: str, payload: bytes, reply: Reply) -> None:
         """Run an event of the emulator's in the function that it knows by this name, and say what came of it."""
-        task = asyncio.create_task(self._answered(function_name, payload, reply))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _answered(self, function_name: str, payload: bytes, reply: Reply) -> None:
         logical_id = self._by_name.get(function_name)
         if logical_id is None:
             unknown = failure("Lambda.ResourceNotFoundException", f"Function not found: {function_name}")

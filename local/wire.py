@@ -15,8 +15,8 @@ from collections.abc import Callable, Coroutine
 from typing import Any, cast
 
 Reply = Callable[[str, bytes], None]
-Answer = Callable[[str, bytes, Reply], None]
-"""Answers a question, given as its line and its document, now or later."""
+Answer = Callable[[str, bytes, Reply], Coroutine[Any, Any, None] | None]
+"""Answers a question, given as its line and its document: at once, or by a coroutine, which becomes a task."""
 
 _LENGTH = struct.Struct("!I")
 _CHUNK = 1 << 16
@@ -84,10 +84,21 @@ async def listen(peer: Peer, answer: Answer) -> Callable[[], Coroutine[Any, Any,
     """Answer the other process's questions on the running loop; returns what stops that, to be awaited there."""
     loop = asyncio.get_running_loop()
     open_now: set[asyncio.BaseTransport] = set()
-    arriving: set[asyncio.Task[None]] = set()
+    tasks: set[asyncio.Task[None]] = set()
+
+    def begin(work: Coroutine[Any, Any, None]) -> None:
+        task = loop.create_task(work)
+        # The loop itself holds tasks weakly.
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    def answered(line: str, document: bytes, reply: Reply) -> None:
+        work = answer(line, document, reply)
+        if work is not None:
+            begin(work)
 
     async def welcome(connection: socket.socket) -> None:
-        await loop.connect_accepted_socket(lambda: _Connection(answer, open_now), connection)
+        await loop.connect_accepted_socket(lambda: _Connection(answered, open_now), connection)
 
     def accept() -> None:
         _, files, _, _ = socket.recv_fds(peer.control, 1, 1)
@@ -95,9 +106,7 @@ async def listen(peer: Peer, answer: Answer) -> Callable[[], Coroutine[Any, Any,
             loop.remove_reader(peer.control)
         for file in files:
             os.set_inheritable(file, False)
-            task = loop.create_task(welcome(socket.socket(fileno=file)))
-            arriving.add(task)
-            task.add_done_callback(arriving.discard)
+            begin(welcome(socket.socket(fileno=file)))
 
     async def stop() -> None:
         loop.remove_reader(peer.control)
@@ -113,7 +122,7 @@ async def listen(peer: Peer, answer: Answer) -> Callable[[], Coroutine[Any, Any,
 class _Connection(asyncio.Protocol):
     """One connection that the other process asks on."""
 
-    def __init__(self, answer: Answer, open_now: set[asyncio.BaseTransport]) -> None:
+    def __init__(self, answer: Callable[[str, bytes, Reply], None], open_now: set[asyncio.BaseTransport]) -> None:
         self._answer, self._open_now = answer, open_now
         self._received = b""
         self._transport: asyncio.Transport

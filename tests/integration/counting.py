@@ -90,9 +90,10 @@ def _goes_on(machines: Any, arn: str) -> bool:
 
 @contextmanager
 def counted() -> Iterator[Tally]:
-    """Counts what this process does meanwhile."""
-    # The runtime imports the layer afresh, so the client is looked up when it is there, not when this file is read.
+    """Counts what this process does meanwhile, in which no worker is so slow that it reads its log again."""
+    # The runtime imports the layer afresh, so these are looked up when it is there, not when this file is read.
     from shared.clients import aws
+    from shared.domain import leaves
 
     tally, asked = Tally(), threading.local()
     dynamodb = aws.dynamodb().meta.events
@@ -120,6 +121,7 @@ def counted() -> Iterator[Tally]:
         for events, name, handler in hooks:
             events.register(name, handler)
             undo.callback(events.unregister, name, handler)
+        undo.enter_context(patch.object(leaves, "LEAVE_SECONDS", math.inf))
         for host, method in ((Host, "invoke"), (WebHost, "serve")):
             undo.enter_context(_calls(tally, host, method))
         yield tally

@@ -52,12 +52,11 @@ def page(store: TenantStore, wanted: Wanted, limit: int, after: str | None) -> P
         run = of_item(item)
         return all(condition(run) for condition in conditions)
 
-    by_state = wanted.status is not None or wanted.kind is not None
-    if wanted.session_id is None and agent_id is None and by_state:
+    if wanted.session_id is not None or agent_id is not None:
+        return filtered(fetch, keep, limit, after, first=limit)
+    if wanted.status is not None or wanted.kind is not None:
         return filtered(partial(_in_states, store, wanted), keep, limit, after, first=limit)
-    if wanted.session_id is None and agent_id is None:
-        return filtered(fetch, keep, limit, after)
-    return filtered(fetch, keep, limit, after, first=limit)
+    return filtered(fetch, keep, limit, after)
 
 
 def _agent_id(store: TenantStore, ref: str) -> str | None:

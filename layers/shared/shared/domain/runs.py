@@ -29,7 +29,7 @@ from shared.errors import (
 from shared.store import ids, keys, run_log
 from shared.store.races import step_aside
 from shared.store.run_log import Log
-from shared.store.table import Put, TenantStore, Write
+from shared.store.table import Put, TenantStore
 from shared.telemetry import log_context
 
 T = TypeVar("T")
@@ -251,13 +251,13 @@ def record(
             if store.get(keys.run(run.id)) is None:
                 raise
             return get(store, run.id), False
-        entered, writes = _entered(run, plan, first, entry)
+        entered, own = _entered(run, plan, first, entry)
         try:
             if entry is None and not store.repeatable:
                 # Nobody knows the new id, so there is nothing to be all or none with.
-                store.write_apart(*(write for write in writes if isinstance(write, Put)))
+                store.write_apart(*own)
             else:
-                store.write(*writes)
+                store.write(*own, *(entry.writes if entry else ()))
         except ConditionFailed as refused:
             if {0, 1} & set(refused.failed):
                 return get(store, run.id), False
@@ -273,24 +273,22 @@ def record(
 
 def _entered(
     run: Run, plan: Plan, first: Sequence[tuple[str, dict[str, Any]]], entry: Entry | None
-) -> tuple[Run, list[Write]]:
-    """The run as it begins or waits, and what is to be written; the first two are its own."""
-    more = [*(entry.writes if entry else ())]
-    if run.agent_id:
-        more.append(Put(keys.run_of_agent(run.agent_id, run.id), "{}"))
+) -> tuple[Run, list[Put]]:
+    """The run as it begins or waits, and its own items: itself, its first batch of events or its plan, its pointer."""
+    pointers = [Put(keys.run_of_agent(run.agent_id, run.id), "{}")] if run.agent_id else []
     if entry and entry.waits:
         run = run.model_copy(update={"status": "queued", "started_at": None, "deadline_at": "", "background": True})
         return run, [
             Put(keys.run(run.id), stored(run), lists=run.lists),
             Put(keys.waiting_run(run.id), plan.text(), parts={}),
-            *more,
+            *pointers,
         ]
     plan = plan.model_copy(update={"history": entry.history if entry else None})
     heads = {"plan": plan.text(), "run": stored(run)}
     return run, [
         Put(keys.run(run.id), heads["run"], lists=run.lists),
         run_log.append(run.id, 0, [start_event(run), *first], heads=heads),
-        *more,
+        *pointers,
     ]
 
 

@@ -111,6 +111,11 @@ def _busy(reason: str) -> TableBusy:
     return TableBusy(reason)
 
 
+def _back_off(attempt: int) -> None:
+    """Wait a random while, at most twice as long after each attempt; they are counted from 0."""
+    time.sleep(SystemRandom().uniform(0, 0.02 * 2**attempt))
+
+
 def find_directory_entry(key: DirectoryKey) -> Item | None:
     """An entry of the directory; 1 request. The only read that happens before a tenant is known."""
     answer = _asked(
@@ -306,7 +311,7 @@ class TenantStore:
                 except TableBusy:
                     if attempt + 1 == _WRITE_ATTEMPTS:
                         raise
-                    time.sleep(SystemRandom().uniform(0, 0.02 * 2**attempt))
+                    _back_off(attempt)
                     continue
                 if failed is None:
                     raise
@@ -334,7 +339,8 @@ class TenantStore:
             if not wanted:
                 self._stamps += [self._by] if self._by else []
                 return
-            time.sleep(SystemRandom().uniform(0, 0.02 * 2**attempt))
+            if attempt + 1 < _WRITE_ATTEMPTS:
+                _back_off(attempt)
         raise _busy("batch write left items unwritten")
 
     def count(self, key: Key, update: tuple[Mapping[str, str], Mapping[str, int]]) -> tuple[bool, dict[str, int]]:
