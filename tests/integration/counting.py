@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
@@ -25,7 +26,7 @@ from local.web import WebHost
 READERS = ("AuditRecord", "TenantsProvision")
 """Functions that follow the table's stream. Threads of the local runtime are named after their functions."""
 WATCHER = "RunStreamStart"
-_SETTLE_SECONDS = 30
+_SETTLE_SECONDS = 90
 _EVENT = "EVENT#"
 
 
@@ -90,8 +91,11 @@ def _goes_on(machines: Any, arn: str) -> bool:
 
 @contextmanager
 def counted() -> Iterator[Tally]:
-    """Counts what this process does meanwhile, in which no worker is so slow that it reads its log again."""
+    """Counts what this process does meanwhile: no worker is so slow that it reads its log again, and nothing that an
+    environment remembers grows old.
+    """
     # The runtime imports the layer afresh, so these are looked up when it is there, not when this file is read.
+    from shared import memory
     from shared.clients import aws
     from shared.domain import leaves
 
@@ -122,6 +126,7 @@ def counted() -> Iterator[Tally]:
             events.register(name, handler)
             undo.callback(events.unregister, name, handler)
         undo.enter_context(patch.object(leaves, "LEAVE_SECONDS", math.inf))
+        undo.enter_context(patch.object(memory, "time", SimpleNamespace(monotonic=lambda: -math.inf)))
         for host, method in ((Host, "invoke"), (WebHost, "serve")):
             undo.enter_context(_calls(tally, host, method))
         yield tally

@@ -16,6 +16,11 @@ JSON = {"Content-Type": "application/json"}
 MODEL = "/v1/chat/completions"
 
 
+def milliseconds_for(code: str) -> int:
+    """How long to wait for a tool whose call ends with this error code: not long for one that never answers."""
+    return 1_000 if code == "timeout" else 15_000
+
+
 class Neighbours:
     """A server whose paths are tools (``/tool/...``) and a model (``/v1/chat/completions``).
 

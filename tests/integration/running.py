@@ -32,6 +32,7 @@ def running(
                 "mine": {"tenant_id": "tenant_mine", "user_id": "mine-user", "scopes": ["admin"]},
                 "theirs": {"tenant_id": "tenant_theirs", "user_id": "theirs-user", "scopes": ["admin"]},
                 "generated": {"tenant_id": "tenant_generated", "user_id": "generated-user", "scopes": ["admin"]},
+                "counts": {"tenant_id": "tenant_counts", "user_id": "counts-user", "scopes": ["admin"]},
                 "no-scopes": {"tenant_id": "tenant_mine", "user_id": "nobody", "scopes": []},
                 "operator": {"tenant_id": "tenant_mine", "user_id": "operator", "scopes": ["admin", *sorted(PLATFORM)]},
             }
@@ -39,7 +40,7 @@ def running(
     }
     # Nobody kills this one. A busy machine takes seconds to write a large state, and nothing is answered meanwhile.
     with Runtime(data_dir, port, settings, snapshot_seconds=_NEVER, record_permissions=record_permissions) as runtime:
-        for tenant in ("tenant_mine", "tenant_theirs", "tenant_generated"):
+        for tenant in ("tenant_mine", "tenant_theirs", "tenant_generated", "tenant_counts"):
             new_tenant(runtime, tenant)
         yield runtime
 

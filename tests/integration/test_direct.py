@@ -191,7 +191,7 @@ def test_an_emulator_that_is_gone_or_silent_is_what_botocore_calls_so(
         config = Config(read_timeout=1, retries={"total_max_attempts": 1})
         states = {"StartAt": "Wait", "States": {"Wait": {"Type": "Wait", "Seconds": 60, "End": True}}}
         machines = session.create_client("stepfunctions", config=config, endpoint_url=started.url)
-        arn = machines.create_state_machine(
+        arn = session.create_client("stepfunctions", endpoint_url=started.url).create_state_machine(
             name="waits", definition=json.dumps(states), roleArn="arn:aws:iam::1:role/r"
         )
         with pytest.raises(ReadTimeoutError):

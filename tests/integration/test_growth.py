@@ -41,7 +41,7 @@ class World:
         self.make("/tools", name="grown_000000", category="grown", endpoint=f"{platform.tools_url}/echo")
         run = {"agent_id": self.agent_id, "input_message": "Good morning", "session_id": "session-000000"}
         self.run_id = self.make("/runs", **run)["id"]
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 90
         while len(self.api.get("/audit").json()) < _CHANGES:
             assert time.monotonic() < deadline, "the changes are not in the audit"
             time.sleep(0.05)

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.integration.neighbours import MODEL, Neighbours, asks, says
+from tests.integration.neighbours import MODEL, Neighbours, asks, milliseconds_for, says
 
 _number = itertools.count()
 
@@ -95,7 +95,8 @@ def test_events_are_numbered_without_gaps_and_end_once(stage: Stage) -> None:
 )
 def test_a_tool_that_misbehaves_fails_its_call_and_not_the_run(stage: Stage, path: str, code: str) -> None:
     tool = stage.tool(path)
-    agent = stage.agent([asks((tool, {})), says("I could not")], tool, binding={"timeout_ms": 1000})
+    binding = {"timeout_ms": milliseconds_for(code)}
+    agent = stage.agent([asks((tool, {})), says("I could not")], tool, binding=binding)
     run = stage.run(agent)
     assert (run["status"], run["output_message"]) == ("succeeded", "I could not")
     assert outcome(stage, run) == ("failed", code)

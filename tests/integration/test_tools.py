@@ -15,7 +15,7 @@ import pytest
 
 from local.deploy import client as aws_client
 from local.runtime import Runtime
-from tests.integration.neighbours import Neighbours, asks, says
+from tests.integration.neighbours import Neighbours, asks, milliseconds_for, says
 from tests.unit.support import petstore
 
 pytestmark = pytest.mark.covers(
@@ -76,7 +76,7 @@ def test_a_tool_is_executed(tools: Tools) -> None:
     ("path", "code"), [("/tool/hang", "timeout"), ("/tool/huge", "answer_too_large"), ("/tool/broken", "http_500")]
 )
 def test_a_tool_that_misbehaves_fails_its_run(tools: Tools, path: str, code: str) -> None:
-    run = tools.run(tools.make(path), "test", timeout_ms=1_000)
+    run = tools.run(tools.make(path), "test", timeout_ms=milliseconds_for(code))
     assert (run["status"], run["stop_reason"], run["test"]) == ("failed", "tool_error", True)
     assert run["error_message"].startswith(f"{code}: ")
 
@@ -168,7 +168,7 @@ def test_a_token_is_asked_for_once(tools: Tools) -> None:
 )
 def test_token_servers_that_misbehave(tools: Tools, behaves: str, secret: str, code: str) -> None:
     before = tools.neighbours.calls(f"/tool/mirror/{behaves}")
-    run = tools.run(tools.oauth2(behaves), secrets_ref=secret, timeout_ms=1_000)
+    run = tools.run(tools.oauth2(behaves), secrets_ref=secret, timeout_ms=milliseconds_for(code))
     assert run["error_message"].partition(":")[0] == code
     assert tools.neighbours.calls(f"/tool/mirror/{behaves}") == before
 

@@ -254,6 +254,13 @@ def travel(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     return by
 
 
+@pytest.fixture
+def stopped_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clock by which the platform measures how long something takes stands still: nothing takes any time."""
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+
+
 class Requests(list[str]):
     """The names of the DynamoDB requests sent, such as `GetItem`."""
 

@@ -71,6 +71,11 @@ class Pieces(httpx2.SyncByteStream):
     def close(self) -> None:
         self.closed.set()
 
+    def is_given_up(self) -> bool:
+        """Whether a reader who wants no more has one more chunk at most, and hangs up."""
+        sent = self.sent
+        return self.closed.wait(60) and self.sent <= sent + 1
+
     def answer(self) -> httpx2.Response:
         return httpx2.Response(200, stream=self, headers={"content-type": "text/event-stream"})
 

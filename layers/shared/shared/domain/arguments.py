@@ -1,7 +1,8 @@
 """Checks what a model wants to call a tool with against the tool's JSON Schema.
 
 Schemas come from tenants, so nothing in them may cost time without bound: `pattern` and `patternProperties` are shown
-to the model but not evaluated (Python's `re` has no time limit), and everything else has a second.
+to the model but not evaluated (Python's `re` has no time limit), and everything else has a second of work, whatever
+else the processor does meanwhile.
 """
 
 import json
@@ -19,6 +20,7 @@ from shared import json_text
 from shared.errors import ToolError
 
 _SECONDS = 1.0
+"""Of this thread's own work."""
 _ends_at: ContextVar[float] = ContextVar("_ends_at")
 _SCHEMA_MAPS = {"properties", "$defs", "definitions", "dependentSchemas"}
 _PLAIN_VALUES = {"enum", "const", "default", "examples", "required", "dependentRequired"}
@@ -76,8 +78,8 @@ def without_patterns(schema: Any) -> Any:
 
 
 def _validator(schema: dict[str, Any]) -> Any:
-    """A validator that looks at the clock before each keyword, wherever a `$ref` leads it."""
-    _ends_at.set(time.monotonic() + _SECONDS)
+    """A validator that looks at its time before each keyword, wherever a `$ref` leads it."""
+    _ends_at.set(time.thread_time() + _SECONDS)
     # An empty registry: a reference is never fetched.
     return _bounded()(schema, registry=Registry())
 
@@ -109,7 +111,7 @@ def _is_boolean(_: Any, instance: Any) -> bool:
 
 
 def _in_time() -> None:
-    if time.monotonic() > _ends_at.get():
+    if time.thread_time() > _ends_at.get():
         raise ToolError("invalid_schema", f"The tool's schema takes more than {_SECONDS:g} s to check.")
 
 
