@@ -80,7 +80,7 @@ build: $(READY) ## Validate the template and build the packages with SAM
 deploy: $(READY) ## Build and deploy to AWS: ENV=dev, staging or prod, as samconfig.toml describes them
 	@$(BIN)/python -m deployment "$(ENV)"
 
-bench: $(READY) ## Measure everything, write docs/performance.md (15 minutes; BENCH_QUICK=1: 3 minutes, without the peers)
+bench: $(READY) ## Measure everything, write docs/performance.md (BENCH_QUICK=1: 3 minutes, less, into .bench/)
 	@$(BIN)/python -m benchmarks
 
 load: $(READY) ## Load test: 20 clients for 30 s (CLIENTS, SECONDS; URL and KEY for a platform that runs already)

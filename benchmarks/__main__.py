@@ -1,6 +1,11 @@
-"""`make bench`: measure everything, then write docs/performance.md. BENCH_QUICK=1: less, without the peers."""
+"""`make bench`: measure everything, then write docs/performance.md.
 
-from collections.abc import Callable, Iterator
+BENCH_QUICK=1 measures less, without the peers, into .bench/: what is committed stays as it is.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import version
 from typing import Any
 
@@ -14,6 +19,7 @@ from benchmarks import (
     packages,
     page,
     part,
+    results,
     scale,
     starts,
     streams,
@@ -24,6 +30,7 @@ from benchmarks.peers import measuring as peers
 from benchmarks.platform import running
 
 Progress = Callable[[str], None]
+_TOOK = "took_seconds"
 _VERSIONS = ("ministack", "aws-lambda-powertools", "openai", "boto3")
 
 
@@ -50,13 +57,28 @@ def _parts(progress: Progress) -> Iterator[tuple[str, Any]]:
 def main() -> None:
     steps = sum(one.steps() for one in (starts, latency, streams, endurance, cold_start, warm, growth)) + 1
     with part.bar() as bar:
+        bar.console.print(_announced(results.read().get(_TOOK, {})))
         task = bar.add_task("start", total=steps + (0 if part.QUICK else peers.steps()))
+        took: dict[str, int] = {}
+        begun = time.monotonic()
         for name, found in _parts(lambda doing: bar.update(task, advance=1, description=doing)):
+            took[name], begun = round(time.monotonic() - begun), time.monotonic()
+            bar.console.print(f"{name}: {took[name]} s")
             page.keep(name, found)
-    # Both are worked out from what functions do.
-    costs.DOCUMENT.write_text(costs_page.page())
-    scale.DOCUMENT.write_text(scale.page())
+    results.write(results.read() | {_TOOK: took})
+    if not part.QUICK:
+        # Both are worked out from what functions do.
+        costs.DOCUMENT.write_text(costs_page.page())
+        scale.DOCUMENT.write_text(scale.page())
     print(page.text())
+
+
+def _announced(took: Mapping[str, int]) -> str:
+    """What is to be waited for."""
+    if not took:
+        return "How long this takes was not measured yet."
+    parts = ", ".join(f"{name} {seconds} s" for name, seconds in took.items() if seconds)
+    return f"About {math.ceil(sum(took.values()) / 60)} minutes, as it took last: {parts}."
 
 
 if __name__ == "__main__":

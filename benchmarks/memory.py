@@ -1,5 +1,6 @@
 """Memory and sizes."""
 
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -7,8 +8,10 @@ def pss_mb(pid: int) -> list[int]:
     """Proportional memory (PSS) of a process and its descendants, in MB, itself first."""
     found = [_pss_mb(pid)]
     for thread in Path(f"/proc/{pid}/task").iterdir():
-        for child in (thread / "children").read_text().split():
-            found += pss_mb(int(child))
+        # Threads come and go meanwhile.
+        with suppress(FileNotFoundError, ProcessLookupError):
+            for child in (thread / "children").read_text().split():
+                found += pss_mb(int(child))
     return found
 
 

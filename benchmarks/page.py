@@ -1,15 +1,11 @@
 """docs/performance.md and what it is made of; `python -m benchmarks.page` writes it anew without measuring."""
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 from benchmarks import function_sections, sections, targets
 from benchmarks import results as kept
 from benchmarks.packages import LAYER_LIMIT, PACKAGE_LIMIT
-
-_ROOT = Path(__file__).parent.parent
-_PAGE = _ROOT / "docs/performance.md"
 
 Found = dict[str, Any]
 
@@ -22,12 +18,12 @@ def keep(part: str, found: Found) -> None:
 
 def write() -> None:
     """Write the page anew from the results that are kept."""
-    _PAGE.write_text(page(kept.read()))
+    kept.PAGE.write_text(page(kept.read()))
 
 
 def text() -> str:
     """The page as it was written last."""
-    return _PAGE.read_text()
+    return kept.PAGE.read_text()
 
 
 def page(results: Mapping[str, Found]) -> str:
@@ -35,6 +31,7 @@ def page(results: Mapping[str, Found]) -> str:
     lines = [
         "# Performance",
         "",
+        *(("Quick rounds, which show that everything works; their times are no figures.", "") if kept.QUICK else ()),
         "Written by `make bench`; do not edit. Each part is a file in `benchmarks/` that answers one question, can be",
         "measured alone (`python -m benchmarks.latency`), and says when it was. What is exact (requests, units,",
         "invocations, transitions, events) stands in [access-patterns.md](access-patterns.md), and what it costs in",

@@ -9,10 +9,9 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from benchmarks import page
+from benchmarks import page, results
 
-QUICK = bool(os.environ.get("BENCH_QUICK"))
-"""Less of everything: all of it within 3 minutes."""
+QUICK = results.QUICK
 
 
 def rounds(whole: int, quick: int) -> int:

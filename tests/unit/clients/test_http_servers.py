@@ -285,7 +285,7 @@ class TestServers:
             while not server.over.wait(0.02):
                 connection.recv(4_096)
 
-        ends_in_time(call_server, serve(sip), 400, method="POST", json_body="x" * 8_000_000)
+        ends_in_time(call_server, serve(sip), 1_500, method="POST", json_body="x" * 8_000_000)
 
     def test_nobody_listens(self, serve: Serve) -> None:
         server = serve(answering(b""))
