@@ -19,6 +19,8 @@
     |-- RunCancelled                   the run is over already: Catch
     `-- LimitExceeded                  steps, tokens or seconds are used up: Catch
     ToolError                          one tool call failed; goes back to the model, never ends the run
+    BuildFailed                        an upload cannot be built; its version says why in `build_log`
+    `-- ArchiveRefused                 the archive holds what is not taken from strangers
     StoreError                         the table refused a write
     |-- ConditionFailed                a condition did not hold; says which write
     `-- TableBusy                      throttled, or a transaction met another: try again
@@ -147,6 +149,24 @@ class ToolError(Exception):
         super().__init__(detail)
         self.code = code
         self.detail = detail
+
+
+class BuildFailed(Exception):
+    """An upload cannot be built.
+
+    Args:
+        reason: stable and machine-readable, such as ``no_entrypoint``.
+        detail: one sentence for whoever uploaded it.
+    """
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+
+
+class ArchiveRefused(BuildFailed):
+    """The archive holds what is not taken from strangers."""
 
 
 class StoreError(Exception):
