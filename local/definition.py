@@ -92,6 +92,8 @@ def generate() -> str:
         "paths": {path: _path(methods) for path, methods in sorted(paths.items())},
         "components": {"securitySchemes": _security_schemes()},
         "x-amazon-apigateway-api-key-source": "AUTHORIZER",
+        # Files: their bytes come in base64, which text would not survive.
+        "x-amazon-apigateway-binary-media-types": ["multipart/form-data"],
         "x-amazon-apigateway-gateway-responses": {kind: _gateway_answer(*said) for kind, said in _ANSWERS.items()},
     }
     return json.dumps(document, indent=1, sort_keys=True) + "\n"

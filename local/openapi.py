@@ -73,8 +73,19 @@ _ERRORS = {
     ),
     503: ("Unavailable", "The platform is busy; try again.", "The platform is busy; try again.", "unavailable"),
 }
+_FILE_SCHEMA = {
+    "type": "object",
+    "required": ["file"],
+    "properties": {"file": {"type": "string", "contentMediaType": "application/gzip"}},
+}
 _ALWAYS = (401, 403, 429, 500, 503)
-_MEANINGS = {200: "Done.", 201: "Created.", 202: "Accepted; it goes on.", 204: "Done; there is nothing to say."}
+_MEANINGS = {
+    200: "Done.",
+    201: "Created.",
+    202: "Accepted; it goes on.",
+    204: "Done; there is nothing to say.",
+    302: "Elsewhere.",
+}
 
 _ERROR_SCHEMA: Json = {
     "title": "Error",
@@ -219,6 +230,8 @@ def _completed(document: Json, operations: dict[str, Operation]) -> Json:
             if declared_here and declared_here.takes_form:
                 content = operation["requestBody"]["content"]
                 content["application/x-www-form-urlencoded"] = content["application/json"]
+            if declared_here and declared_here.takes_file:
+                operation["requestBody"]["content"]["multipart/form-data"] = {"schema": _FILE_SCHEMA}
     _drop_unused(document)
     document["servers"] = vocabulary.SERVERS
     used = {tag for item in document["paths"].values() for operation in item.values() for tag in operation["tags"]}
@@ -267,7 +280,7 @@ def _complete(operation: Json, path: str, method: str, schemas: Json) -> None:
         if answer["description"] == DEFAULT_OPENAPI_RESPONSE_DESCRIPTION:
             answer["description"] = _MEANINGS[int(status)]
         answer["headers"] = {name: _ref("headers", name) for name in _headers(int(status), method, given)}
-        if status == "204":
+        if status in {"204", "302"}:
             del answer["content"]
     operation["responses"] = responses | {str(status): _ref("responses", _ERRORS[status][0]) for status in errors}
 
@@ -296,7 +309,7 @@ def _without_null(schema: Json) -> Json:
 
 def _headers(status: int, method: str, given: Json) -> list[str]:
     wanted = ["X-Trace-Id"]
-    if status in {201, 202}:
+    if status in {201, 202, 302}:
         wanted.append("Location")
     if method == "post":
         wanted.append("Idempotency-Replayed")

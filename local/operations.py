@@ -21,7 +21,7 @@ class Operation:
     Attributes:
         name: of the route function. scope: what the caller must hold; `AUTHENTICATED` if nothing, empty if anybody may
             call, `None` if it says nothing of the kind.
-        takes_form: the body may also be a form.
+        takes_form: the body may also be a form; takes_file: it may be one with a file.
     """
 
     method: str
@@ -30,6 +30,7 @@ class Operation:
     name: str
     scope: str | None
     takes_form: bool
+    takes_file: bool
 
     @property
     def streamed(self) -> bool:
@@ -63,9 +64,8 @@ def declared(file: Path) -> Iterator[Operation]:
                     func=ast.Attribute(value=ast.Name(id="app"), attr=method), args=[ast.Constant(value=str(path)), *_]
                 ) if method in _METHODS:
                     gateway_path = re.sub(r"<(\w+)>", r"{\1}", path)
-                    yield Operation(
-                        method.upper(), gateway_path, file, function.name, _scope(function), _takes_form(function)
-                    )
+                    taken = [_takes(function, kind) for kind in ("form", "file")]
+                    yield Operation(method.upper(), gateway_path, file, function.name, _scope(function), *taken)
 
 
 def _scope(function: ast.FunctionDef) -> str | None:
@@ -81,6 +81,6 @@ def _scope(function: ast.FunctionDef) -> str | None:
     return None
 
 
-def _takes_form(function: ast.FunctionDef) -> bool:
-    """Whether the route function says ``public(form=True)``."""
-    return any(isinstance(node, ast.keyword) and node.arg == "form" for node in ast.walk(function.args))
+def _takes(function: ast.FunctionDef, kind: str) -> bool:
+    """Whether the route function says ``public(form=True)``, or ``allowed(..., file=True)``."""
+    return any(isinstance(node, ast.keyword) and node.arg == kind for node in ast.walk(function.args))

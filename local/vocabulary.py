@@ -15,11 +15,13 @@ TAGS = {
     "docs": "This description, for people and for programs.",
     "executions": "Runs as a history of prompts and answers.",
     "health": "Whether the platform answers.",
+    "logs": "What builds, runs and clients wrote about an agent.",
     "runs": "An agent working on one input, event by event.",
     "runtime": "Runs by the version of an agent that is live.",
     "sessions": "Conversations: the runs that know of each other.",
     "tenants": "The tenants of the platform, their limits and use; the operator's.",
     "tools": "What agents can call, each with a schema for its arguments.",
+    "uploads": "The code of agents that are code.",
     "users": "The people of a tenant and their roles.",
 }
 

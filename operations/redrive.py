@@ -21,7 +21,7 @@ from operations.stack import Stack
 
 READERS = {"AuditDeadLetters": "AuditRecord", "CallUpDeadLetters": "RunsCallUp"}
 """Whose letters these are: queue and function, by their names in the template."""
-QUEUES = {"ProvisionDeadLetters": "ProvisionQueue"}
+QUEUES = {"BuildDeadLetters": "BuildQueue", "ProvisionDeadLetters": "ProvisionQueue"}
 """From which queue these letters came, and go back to."""
 
 # Nobody else is to take a letter while it is worked on; a reader of the stream works for a minute at most.
@@ -113,13 +113,11 @@ def _letters(address: str) -> Iterator[Any]:
 
 def _bring(deployed: Stack, queue: str, message: Any, letter: Mapping[str, Any], count: Count) -> None:
     if queue in QUEUES:
-        _client("sqs").send_message(
-            QueueUrl=deployed.resources[QUEUES[queue]],
-            MessageBody=message["Body"],
-            MessageGroupId=message["Attributes"]["MessageGroupId"],
-            # Should this end before the letter is deleted, the next try is dropped by the queue.
-            MessageDeduplicationId=message["MessageId"],
-        )
+        group = message.get("Attributes", {}).get("MessageGroupId")
+        # Should this end before the letter is deleted, the next try is dropped by a queue that keeps an order.
+        ordered: Any = {"MessageGroupId": group, "MessageDeduplicationId": message["MessageId"]} if group else {}
+        address = deployed.resources[QUEUES[queue]]
+        _client("sqs").send_message(QueueUrl=address, MessageBody=message["Body"], **ordered)
         return
     records = _records(deployed, letter)
     places = {record["dynamodb"]["SequenceNumber"] for record in records}

@@ -1,4 +1,4 @@
-"""GET /agents/{agent_ref}/versions/{version}: what the agent was when it was published as that version."""
+"""GET /agents/{agent_ref}/versions/{version}: what the agent was when it was published so, or the upload."""
 
 from typing import Annotated
 
@@ -6,12 +6,13 @@ from aws_lambda_powertools.event_handler import APIGatewayRestResolver
 
 from shared.api import Caller, allowed, edge
 from shared.domain import agent_versions
-from shared.domain.agents import AgentVersion
 
 app = APIGatewayRestResolver(enable_validation=True)
 handler = edge(app)
 
 
 @app.get("/agents/<agent_ref>/versions/<version>", summary="Get a version of an agent", tags=["agents"])
-def get_agent_version(caller: Annotated[Caller, allowed("agents:read")], agent_ref: str, version: str) -> AgentVersion:
+def get_agent_version(
+    caller: Annotated[Caller, allowed("agents:read")], agent_ref: str, version: str
+) -> agent_versions.Version:
     return agent_versions.get(caller.store, agent_ref, version)

@@ -1,4 +1,4 @@
-"""GET /agents/{agent_ref}/versions: what the agent was each time it was published, newest first."""
+"""GET /agents/{agent_ref}/versions: what the agent was each time it was published, or its uploads, newest first."""
 
 from functools import partial
 from typing import Annotated
@@ -7,7 +7,6 @@ from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Request,
 
 from shared.api import Caller, Paging, allowed, edge, listed
 from shared.domain import agent_versions
-from shared.domain.agents import AgentVersion, read_version
 
 app = APIGatewayRestResolver(enable_validation=True)
 handler = edge(app)
@@ -16,5 +15,5 @@ handler = edge(app)
 @app.get("/agents/<agent_ref>/versions", summary="List the versions of an agent", tags=["agents"])
 def list_agent_versions(
     caller: Annotated[Caller, allowed("agents:read")], request: Request, agent_ref: str, paging: Paging
-) -> Response[list[AgentVersion]]:
-    return listed(request, paging, partial(agent_versions.page, caller.store, agent_ref), read_version)
+) -> Response[list[agent_versions.Version]]:
+    return listed(request, paging, partial(agent_versions.page, caller.store, agent_ref), agent_versions.read)

@@ -35,6 +35,10 @@ class Settings:
     allow_test_tokens: bool
     legacy_scopes: bool
     audit_retention_days: int
+    agent_log_days: int
+    upload_max_size: int
+    upload_max_expanded: int
+    upload_max_members: int
     aws_endpoint: str | None
 
 
@@ -85,6 +89,10 @@ def settings() -> Settings:
         allow_test_tokens=_true("ALLOW_TEST_TOKENS"),
         legacy_scopes=_true("LEGACY_SCOPES"),
         audit_retention_days=int(env.get("AUDIT_RETENTION_DAYS", "365")),
+        agent_log_days=int(env.get("AGENT_LOG_DAYS", "30")),
+        upload_max_size=int(env.get("UPLOAD_MAX_SIZE", "104857600")),
+        upload_max_expanded=int(env.get("UPLOAD_MAX_EXPANDED", "1073741824")),
+        upload_max_members=int(env.get("UPLOAD_MAX_MEMBERS", "10000")),
         aws_endpoint=env.get("AWS_ENDPOINT_URL"),
     )
 

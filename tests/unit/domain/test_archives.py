@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from shared.domain import archives
-from shared.domain.archives import Caps, members, unpack
+from shared.domain.archive_names import Caps
+from shared.domain.archives import members, unpack
 from shared.errors import ArchiveRefused
 from tests.unit.support import tarballs
 from tests.unit.support.tarballs import END, header, member, packed, pax
@@ -223,7 +224,8 @@ _WITHIN_MEMORY = """
 import resource, sys
 from pathlib import Path
 from shared.domain import archives
-from shared.domain.archives import Caps, members
+from shared.domain.archive_names import Caps
+from shared.domain.archives import members
 from shared.errors import ArchiveRefused
 resource.setrlimit(resource.RLIMIT_AS, (256 * 2**20,) * 2)
 try:

@@ -7,6 +7,7 @@ from shared.api.answers import (
     expected_version,
     listed,
     next_page,
+    redirected,
     replaced,
     shown_once,
     started,
@@ -15,6 +16,7 @@ from shared.api.answers import (
 from shared.api.basic import BasicClient, XApiKey, basic_client
 from shared.api.caller import Caller, Visitor, allowed, authenticated, check, public
 from shared.api.edge import edge
+from shared.api.files import uploaded
 from shared.api.paging import IfMatch, Paging, Prefer
 from shared.api.places import MOUNT, address, base_path
 
@@ -41,8 +43,10 @@ __all__ = [
     "listed",
     "next_page",
     "public",
+    "redirected",
     "replaced",
     "shown_once",
     "started",
+    "uploaded",
     "wants_no_wait",
 ]

@@ -62,6 +62,12 @@ def wants_no_wait(prefer: str | None) -> bool:
     return any(wish.partition(";")[0].strip() == "respond-async" for wish in wishes)
 
 
+def redirected(address: str) -> Response[None]:
+    """302 to an address that is good for a moment: no cache may keep it."""
+    headers: dict[str, str | list[str]] = {"Location": address, "Cache-Control": "no-store"}
+    return Response(status_code=302, headers=headers)
+
+
 def empty() -> Response[None]:
     """204."""
     return Response(status_code=204)

@@ -78,9 +78,10 @@ class Visitor:
 class Permission(Depends):
     """A route's demand for a scope. The edge finds it on the handler too, so that 403 comes before 400 and 422."""
 
-    def __init__(self, scope: str) -> None:
+    def __init__(self, scope: str, file: bool) -> None:
         super().__init__(self.resolve, use_cache=False)
         self.scope = scope
+        self.file = file
 
     def resolve(self, request: Request) -> Caller:
         """The caller that the edge identified, if the scope is theirs.
@@ -132,9 +133,13 @@ def authenticated() -> Authenticated:
     return Authenticated()
 
 
-def allowed(scope: str) -> Permission:
-    """Declares, on a handler's parameter, that the route needs this scope: `Annotated[Caller, allowed("...")]`."""
-    return Permission(scope)
+def allowed(scope: str, *, file: bool = False) -> Permission:
+    """Declares, on a handler's parameter, that the route needs this scope: `Annotated[Caller, allowed("...")]`.
+
+    Args:
+        file: the body may also be a form with a file; see `shared.api.files`.
+    """
+    return Permission(scope, file)
 
 
 def check(scopes: frozenset[str], wanted: str) -> None:

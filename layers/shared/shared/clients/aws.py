@@ -12,12 +12,13 @@ from shared.config import settings
 if TYPE_CHECKING:
     from mypy_boto3_apigateway import APIGatewayClient
     from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_s3 import S3Client
     from mypy_boto3_secretsmanager import SecretsManagerClient
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_stepfunctions import SFNClient
 
 
-_SERVICES = ["apigateway", "dynamodb", "secretsmanager", "sqs", "stepfunctions"]
+_SERVICES = ["apigateway", "dynamodb", "s3", "secretsmanager", "sqs", "stepfunctions"]
 
 
 class _Loader(Loader):
@@ -96,4 +97,13 @@ def apigateway() -> "APIGatewayClient":
 def sqs() -> "SQSClient":
     """SQS."""
     client: SQSClient = make("sqs", config=_config(connect_timeout=2, read_timeout=5))
+    return client
+
+
+@cache
+def s3() -> "S3Client":
+    """S3; version 4 of the signature, since links of version 2 are refused by younger regions."""
+    retries: Any = {"mode": "standard", "total_max_attempts": 3}
+    options: Any = {"signature_version": "s3v4", "retries": retries}
+    client: S3Client = make("s3", config=_config(connect_timeout=2, read_timeout=30, **options))
     return client

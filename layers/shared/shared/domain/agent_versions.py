@@ -3,16 +3,22 @@
 import re
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, TypeAdapter
 
-from shared.domain import agents
+from shared.domain import agent_kinds, agents, code_versions
 from shared.domain.agents import Agent, AgentVersion
+from shared.domain.code_versions import CodeVersion
 from shared.domain.fields import Model, Whole
 from shared.errors import ConditionFailed, Conflict, NotFound, VersionConflict
 from shared.store import keys
-from shared.store.table import Page, TenantStore
+from shared.store.table import Item, Page, TenantStore
 
-_NUMBER = re.compile(r"[1-9][0-9]{0,8}")
+_NUMBER = re.compile(r"v?([1-9][0-9]{0,8})")
+
+Version = Annotated[AgentVersion | CodeVersion, Field(discriminator="kind")]
+"""What an agent was when it was published, or the upload that is a version of its code."""
+
+_KIND: TypeAdapter[AgentVersion | CodeVersion] = TypeAdapter(Version)
 
 
 class AgentDeploy(Model):
@@ -32,6 +38,7 @@ def publish(store: TenantStore, ref: str, expected: int | None) -> Agent:
 
     def change(agent: Agent) -> Agent:
         agents.refuse_archived(agent)
+        agent_kinds.check_publishes(agent.kind)
         return agents.published(agent, version_id)
 
     try:
@@ -50,17 +57,24 @@ def page(store: TenantStore, ref: str, limit: int, after: str | None) -> Page:
     return store.query(keys.agent_versions(agent.sort), limit=limit, after=after, newest_first=True)
 
 
-def get(store: TenantStore, ref: str, version: str) -> AgentVersion:
-    """One version of an agent, by its number; 2 requests by id.
+def read(item: Item) -> AgentVersion | CodeVersion:
+    """A version of either kind from the table."""
+    code = isinstance(_KIND.validate_json(item.doc), CodeVersion)
+    return code_versions.read(item) if code else agents.read_version(item)
+
+
+def get(store: TenantStore, ref: str, version: str) -> AgentVersion | CodeVersion:
+    """One version of an agent, by its number, with or without the `v` of code; 2 requests by id.
 
     Raises:
         NotFound: no such agent, or it has no such version.
     """
     agent = agents.find(store, ref)
-    item = store.get(keys.agent_version(agent.sort, int(version))) if _NUMBER.fullmatch(version) else None
+    number = _NUMBER.fullmatch(version)
+    item = store.get(keys.agent_version(agent.sort, int(number[1]))) if number else None
     if item is None:
         raise NotFound("No such version.")
-    return agents.read_version(item)
+    return read(item)
 
 
 def activate(store: TenantStore, ref: str, version: str) -> Agent:
@@ -68,10 +82,11 @@ def activate(store: TenantStore, ref: str, version: str) -> Agent:
 
     Raises:
         NotFound: no such agent, or it has no such version.
-        Conflict: the agent is archived.
+        Conflict: the agent is archived, or the version's build has not succeeded.
     """
     wanted = get(store, ref, version)
-    current = {"status": "published", "current_version": wanted.version, "current_version_id": wanted.id}
+    status = "ready" if isinstance(wanted, CodeVersion) else "published"
+    current = {"status": status, "current_version": _number(wanted), "current_version_id": wanted.id}
 
     def change(agent: Agent) -> Agent | None:
         agents.refuse_archived(agent)
@@ -88,7 +103,10 @@ def deploy(store: TenantStore, ref: str, version: int | None) -> Agent:
         NotFound: no such agent, or it has no such version.
         Conflict: the agent is archived, or was never published.
     """
-    agent_id = ref if version is None else get(store, ref, str(version)).agent_id
+    wanted = None if version is None else get(store, ref, str(version))
+    if wanted is not None:
+        _number(wanted)
+    agent_id = ref if wanted is None else wanted.agent_id
 
     def change(agent: Agent) -> Agent | None:
         agents.refuse_archived(agent)
@@ -98,6 +116,19 @@ def deploy(store: TenantStore, ref: str, version: int | None) -> Agent:
         return None if agent.live_version == live else agent.model_copy(update={"live_version": live})
 
     return agents.alter(store, agent_id, change, None)
+
+
+def _number(version: AgentVersion | CodeVersion) -> int:
+    """The number of a version that runs can use.
+
+    Raises:
+        Conflict: its build has not succeeded.
+    """
+    if not isinstance(version, CodeVersion):
+        return version.version
+    if version.status != "ready":
+        raise Conflict(f"The version is {version.status}, not ready.", code="version_not_ready")
+    return version.number
 
 
 def undeploy(store: TenantStore, ref: str) -> Agent:

@@ -4,7 +4,7 @@ The agent's item is its working copy. What it was each time it was published sta
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Literal
 from urllib.parse import unquote
 
@@ -12,7 +12,8 @@ from pydantic import Field, computed_field
 
 from shared import clock
 from shared.config import settings
-from shared.domain import bindings, named, tools
+from shared.domain import agent_kinds, bindings, named, tools
+from shared.domain.agent_kinds import Kind, ShownStatus, Status
 from shared.domain.bindings import Binding
 from shared.domain.fields import (
     Flag,
@@ -52,9 +53,6 @@ class LlmParams(Model):
     response_format: SmallObject | None = None
 
 
-Status = Literal["draft", "published", "archived"]
-
-
 class AgentFields(Model):
     """What a client may set."""
 
@@ -64,7 +62,7 @@ class AgentFields(Model):
     system_prompt: Prompt = ""
     model: ModelName | None = None
     llm_params: LlmParams = LlmParams.model_construct()
-    kind: Literal["llm"] = "llm"
+    kind: Kind = "llm"
     status: Status = "draft"
     tags: Tags = []
 
@@ -91,7 +89,7 @@ class AgentPatch(Model):
     system_prompt: Prompt = left_out()
     model: ModelName | None = None
     llm_params: LlmParams = left_out()
-    kind: Literal["llm"] = left_out()
+    kind: Kind = left_out()
     status: Status = left_out()
     tags: Tags = left_out()
 
@@ -99,7 +97,8 @@ class AgentPatch(Model):
 class Agent(named.Named):
     """An agent of a tenant: its working copy, and which of its versions runs use.
 
-    `current_version` is the one that was published or activated last, `live_version` the one that is deployed.
+    `current_version` is the one that was published or activated last, `live_version` the one that is deployed. Of an
+    agent of kind `code`, the current version is the latest that is ready, and the status tells of the last upload.
     """
 
     tenant_id: str
@@ -109,8 +108,8 @@ class Agent(named.Named):
     system_prompt: str
     model: str
     llm_params: dict[str, Any]
-    kind: Literal["llm"]
-    status: Status
+    kind: Kind
+    status: ShownStatus
     tags: list[str]
     current_version: int | None = None
     current_version_id: str | None = None
@@ -136,6 +135,8 @@ class Agent(named.Named):
     @property
     def version_to_run(self) -> int | None:
         """The version that a run uses which begins now; None for the working copy."""
+        if self.kind == "code":
+            return self.live_version or self.current_version
         return self.live_version or (self.current_version if self.status == "published" else None)
 
 
@@ -199,8 +200,10 @@ def new(store: TenantStore, fields: dict[str, Any], owner: str, version: int = 1
 
     Raises:
         Unprocessable: the name is reserved.
+        Conflict: code cannot be published without an upload.
     """
     named.check_name(fields["name"])
+    agent_kinds.check_new(fields["kind"], fields["status"])
     moment = clock.now()
     agent = Agent(
         id=store.new_id(),
@@ -259,11 +262,13 @@ def to_run(store: TenantStore, ref: str) -> tuple[Agent, list[Binding], dict[str
 
     Raises:
         NotFound: no such agent.
-        Conflict: the agent is archived.
+        Conflict: the agent is archived, or of kind `code`.
     """
     item = find(store, ref)
     agent = read(item)
     refuse_archived(agent)
+    if agent.kind == "code":
+        raise Conflict("Agents of kind code cannot be run yet.", code="code_agent")
     if agent.version_to_run is None:
         return agent, bindings.of_agent(item), tools.get_many(store, list(item.parts))
     key = keys.agent_version(agent.id, agent.version_to_run)
@@ -283,7 +288,9 @@ def replace(store: TenantStore, ref: str, draft: AgentReplace, expected: int | N
     Raises:
         NotFound, NameTaken, VersionConflict: see `named.update`.
     """
-    return _update(store, ref, _fields(draft), expected)
+    # Left out, the kind stays; named, it must be what it is.
+    given = {name: value for name, value in _fields(draft).items() if name != "kind" or name in draft.model_fields_set}
+    return _update(store, ref, given, expected)
 
 
 def update(store: TenantStore, ref: str, patch: AgentPatch, expected: int | None) -> Agent:
@@ -293,23 +300,30 @@ def update(store: TenantStore, ref: str, patch: AgentPatch, expected: int | None
 
 
 def alter(
-    store: TenantStore, ref: str, change: Callable[[Agent], Agent | None], expected: int | None, *, once: bool = False
+    store: TenantStore,
+    ref: str,
+    change: Callable[[Agent], Agent | None],
+    expected: int | None,
+    *,
+    once: bool = False,
+    more: Sequence[Write] = (),
 ) -> Agent:
     """Change an agent; if that publishes it, what it then is stays as a version. 1 read by id and 1 transaction.
 
     Args:
         change: see `named.update`.
         once: fail if the agent was published under the id of this version before.
+        more: what is to be written together with it.
 
     Raises:
         NotFound, NameTaken, VersionConflict, ConditionFailed: see `named.update`.
     """
 
     def keep(agent: Agent, item: Item) -> list[Write]:
-        if agent.current_version != agent.version or agent.current_version_id is None:
-            return []
+        if agent.kind == "code" or agent.current_version != agent.version or agent.current_version_id is None:
+            return [*more]
         guard = Put(keys.published(agent.id, agent.current_version_id), str(agent.version))
-        return [_version_of(agent, item.parts), *([guard] if once else [])]
+        return [_version_of(agent, item.parts), *([guard] if once else []), *more]
 
     return named.update(store, keys.AGENTS, ref, "agent", read=read, change=change, expected=expected, more=keep)
 
@@ -345,7 +359,8 @@ def _update(store: TenantStore, ref: str, fields: dict[str, Any], expected: int 
     version_id = new_id()
 
     def change(agent: Agent) -> Agent:
-        changed = agent.model_copy(update=fields)
+        kept = agent_kinds.kept(agent.kind, agent.status, agent.current_version, fields)
+        changed = agent.model_copy(update=fields | kept)
         goes_out = changed.status == "published" != agent.status
         return published(changed, version_id) if goes_out else changed
 

@@ -7,13 +7,13 @@ Only the piece at hand and the names are held in memory, and the limits count wh
 """
 
 import re
-import unicodedata
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from shared.domain.archive_names import Caps, Names, path_of, shown_name
 from shared.errors import ArchiveRefused
 
 _BLOCK = 512
@@ -21,8 +21,6 @@ _READ_BYTES = 65_536
 _PIECE_BYTES = 262_144
 # Small archives end in kilobytes of zeros: the ratio says nothing of them.
 _RATIO_COUNTS_FROM = 1_048_576
-_MAX_PART_BYTES = 255
-_MAX_NAME_BYTES = 1_000
 # Each costs time: without these an archive within all other limits would take minutes.
 _MAX_EXTENSIONS = 2
 _MAX_EXTENSION_BYTES = 65_536
@@ -43,22 +41,6 @@ _REFUSED_KINDS = {
 # What else a pax header says is of no interest: times, owners, extended attributes.
 _REFUSED_PAX = ("linkpath", "size", "hdrcharset")
 _ZEROS = bytes(_BLOCK)
-
-
-@dataclass(frozen=True, slots=True)
-class Caps:
-    """What an archive may hold at most.
-
-    Attributes:
-        members: files and folders, also those that are only named as part of a path.
-        depth: parts of a path. ratio: expanded bytes for each compressed one, beyond the first mebibyte.
-    """
-
-    members: int = 10_000
-    depth: int = 20
-    file_bytes: int = 250_000_000
-    expanded_bytes: int = 1_073_741_824
-    ratio: int = 100
 
 
 class Source(Protocol):
@@ -99,11 +81,16 @@ def members(source: Source, caps: Caps) -> Iterator[Member]:
     Raises:
         ArchiveRefused: by its reason, as soon as that is seen.
     """
-    expanded, known = _Expanded(source, caps), _Names(caps)
+    expanded, known = _Expanded(source, caps), Names(caps)
     while (header := _next_header(expanded)) is not None:
-        path, is_folder = _place(header)
-        if path is None:
+        is_folder = header.kind == _FOLDER or header.name.endswith(b"/")
+        if is_folder and header.size:
+            raise ArchiveRefused("malformed", f"{shown_name(header.name)} is a folder with bytes of its own.")
+        path = path_of(header.name)
+        if path is None and is_folder:
             continue
+        if path is None:
+            raise ArchiveRefused("malformed", "The archive's own folder is a file.")
         known.add(path, is_folder)
         if header.size > caps.file_bytes:
             raise ArchiveRefused("file_too_large", f"{path} is larger than {caps.file_bytes} bytes.")
@@ -242,11 +229,11 @@ def _next_header(source: _Expanded) -> _Header | None:
         kind, size, short = _fields(block)
         if kind in _REFUSED_KINDS:
             reason, what = _REFUSED_KINDS[kind]
-            raise ArchiveRefused(reason, f"{_shown(name or short)} is {what}.")
+            raise ArchiveRefused(reason, f"{shown_name(name or short)} is {what}.")
         if kind in {_FILE, _FOLDER}:
             return _Header(short if name is None else name, kind, size)
         if kind not in {_PAX, _PAX_GLOBAL, _GNU_NAME}:
-            raise ArchiveRefused("unknown_kind", f"{_shown(name or short)} is neither a file nor a folder.")
+            raise ArchiveRefused("unknown_kind", f"{shown_name(name or short)} is neither a file nor a folder.")
         if size > _MAX_EXTENSION_BYTES:
             raise ArchiveRefused("malformed", "A header says too much of one member.")
         said = source.exactly(size)
@@ -283,7 +270,7 @@ def _text(raw: bytes) -> bytes:
     """A field up to its end mark."""
     text, _, behind = raw.partition(b"\0")
     if behind.strip(b"\0"):
-        raise ArchiveRefused("nul_in_name", f"{_shown(text)} goes on behind the end of its name.")
+        raise ArchiveRefused("nul_in_name", f"{shown_name(text)} goes on behind the end of its name.")
     return text
 
 
@@ -309,85 +296,3 @@ def _pax_path(said: bytes) -> bytes | None:
             found = value
         at = end
     return found
-
-
-def _place(header: _Header) -> tuple[str | None, bool]:
-    """A member's path, and whether it is a folder; no path for the archive's own folder."""
-    name = header.name
-    shown = _shown(name)
-    if b"\0" in name:
-        raise ArchiveRefused("nul_in_name", f"{shown} holds a NUL.")
-    if len(name) > _MAX_NAME_BYTES:
-        raise ArchiveRefused("name_too_long", f"{shown} has more than {_MAX_NAME_BYTES} bytes.")
-    try:
-        text = name.decode()
-    except UnicodeDecodeError:
-        raise ArchiveRefused("not_utf8", f"{shown} is not in UTF-8.") from None
-    if not text.isprintable():
-        raise ArchiveRefused("unprintable", f"{shown} holds a character that cannot be seen.")
-    if text.startswith("/"):
-        raise ArchiveRefused("absolute", f"{shown} is absolute.")
-    if "\\" in text:
-        raise ArchiveRefused("backslash", f"{shown} holds a backslash.")
-    is_folder = header.kind == _FOLDER or text.endswith("/")
-    if is_folder and header.size:
-        raise ArchiveRefused("malformed", f"{shown} is a folder with bytes of its own.")
-    parts = text.removesuffix("/").split("/")
-    while len(parts) > 1 and parts[0] == ".":
-        del parts[0]
-    if parts == ["."] and is_folder:
-        return None, True
-    if ".." in parts:
-        raise ArchiveRefused("traversal", f"{shown} leads out of the archive.")
-    if "" in parts or "." in parts:
-        raise ArchiveRefused("malformed", f"{shown} has a part without a name.")
-    if any(len(part.encode()) > _MAX_PART_BYTES for part in parts):
-        raise ArchiveRefused("name_too_long", f"A part of {shown} has more than {_MAX_PART_BYTES} bytes.")
-    return "/".join(parts), is_folder
-
-
-@dataclass(slots=True)
-class _Names:
-    """What was named so far, by what it would be on a disk that sees no difference of case or of accents' encoding."""
-
-    caps: Caps
-    files: int = 0
-    _known: dict[str, tuple[str, str]] = field(default_factory=dict)
-
-    def add(self, path: str, is_folder: bool) -> None:
-        """Take a name in.
-
-        Raises:
-            ArchiveRefused: it meets another one, or there are too many.
-        """
-        parts = path.split("/")
-        if len(parts) > self.caps.depth:
-            raise ArchiveRefused("too_deep", f"{_shown(path.encode())} lies more than {self.caps.depth} deep.")
-        self._enter(path, "folder" if is_folder else "file")
-        for count in range(len(parts) - 1, 0, -1):
-            if not self._enter("/".join(parts[:count]), "implied"):
-                # Those above it were looked at when it came in.
-                break
-        self.files += not is_folder
-
-    def _enter(self, path: str, what: str) -> bool:
-        """Whether the name is a new one."""
-        key = unicodedata.normalize("NFC", unicodedata.normalize("NFC", path).casefold())
-        other, was = self._known.get(key, (path, ""))
-        shown = _shown(path.encode())
-        if other != path:
-            raise ArchiveRefused("case_clash", f"{shown} and {_shown(other.encode())} differ in case only.")
-        if was and "file" in {what, was} and what != was:
-            raise ArchiveRefused("clash", f"{shown} is a file and a folder.")
-        if was == what != "implied":
-            raise ArchiveRefused("duplicate", f"{shown} stands twice.")
-        if not was and len(self._known) == self.caps.members:
-            raise ArchiveRefused("too_many_members", f"It has more than {self.caps.members} files and folders.")
-        if was != "folder":
-            self._known[key] = (path, what)
-        return not was
-
-
-def _shown(name: bytes) -> str:
-    """A stranger's name as a log line may show it."""
-    return ascii(name[:80].decode("utf-8", "replace"))

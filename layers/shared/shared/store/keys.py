@@ -204,6 +204,16 @@ def counter(name: str, day: str) -> Key:
     return Key(counters(name), day)
 
 
+def agent_lines(agent_id: str) -> str:
+    """The partition of the lines that an agent's builds, runs and clients wrote, in batches sorted by time."""
+    return f"AGENT#{agent_id}#LINE"
+
+
+def run_lines(run_id: str) -> str:
+    """The partition of the lines that one run wrote."""
+    return f"RUN#{run_id}#LINE"
+
+
 def agent_stats(agent_id: str) -> str:
     """The partition of the figures of an agent's runs, sorted by the time they ended."""
     return f"AGENT#{agent_id}#STAT"
