@@ -61,6 +61,7 @@ def deploy(path: Path, url: str, settings: Mapping[str, str]) -> stack.Stack:
         for resource in cloudformation.describe_stack_resources(StackName=STACK_NAME)["StackResources"]
     }
     _switch_on_expiry(url, processed, resources)
+    _mend_event_sources(url)
     return stack.Stack(
         name=STACK_NAME,
         functions=_functions(url, code, processed, resources),
@@ -158,6 +159,16 @@ def _switch_on_expiry(url: str, processed: Mapping[str, Any], resources: Mapping
             found = dynamodb.describe_time_to_live(TableName=table)["TimeToLiveDescription"]
             if found.get("AttributeName") != wanted["AttributeName"]:
                 dynamodb.update_time_to_live(TableName=table, TimeToLiveSpecification=wanted)
+
+
+def _mend_event_sources(url: str) -> None:
+    """A number that is a parameter is a text in the emulator, which then reads no queue. It is shown as a number."""
+    functions = client("lambda", url)
+    for source in functions.list_event_source_mappings()["EventSourceMappings"]:
+        scaling = source.get("ScalingConfig") or {}
+        if "MaximumConcurrency" in scaling:
+            limit = {"MaximumConcurrency": int(scaling["MaximumConcurrency"])}
+            functions.update_event_source_mapping(UUID=source["UUID"], ScalingConfig=limit)
 
 
 def _functions(

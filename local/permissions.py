@@ -111,6 +111,9 @@ def needs(model: Any, params: Mapping[str, Any]) -> list[Need]:
         model: botocore's model of the operation.
     """
     service, operation = model.service_model.signing_name, model.name
+    if service == "s3" and operation == "CreateBucket":
+        # From it botocore takes the address of a form for an upload. Nothing is sent; nothing of ours makes buckets.
+        return []
     if service == "dynamodb":
         return list(_table_needs(operation, params))
     if service == "apigateway":
@@ -155,6 +158,8 @@ def _resource(service: str, params: Mapping[str, Any]) -> str:
         case "secretsmanager":
             # The emulator's Ref of a secret is its name, so that is what its roles name as well.
             return str(params.get("SecretId", "*"))
+        case "s3" if "Key" in params:
+            return f"arn:aws:s3:::{params['Bucket']}/{params['Key']}"
         case "sqs" if "QueueUrl" in params:
             return f"arn:aws:sqs:{REGION}:{ACCOUNT}:{urlsplit(params['QueueUrl']).path.rpartition('/')[2]}"
         case "lambda" if "FunctionName" in params:
