@@ -22,7 +22,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from local import emulator_memory, emulator_speed
+from local import emulator_memory, emulator_speed, forms
 from local.collector import settled
 from local.wire import Peer, Questions, Reply, listen
 
@@ -269,7 +269,6 @@ def _patch(proxy: FunctionProxy) -> None:
     from ministack.core import persistence
     from ministack.services import apigateway_v1, dynamodb, lambda_svc, s3, stepfunctions
 
-    from local import forms
 
     request = ["method", "path", "headers", "body", "query_params"]
     expected = (

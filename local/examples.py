@@ -64,6 +64,7 @@ _VALUES: Json = {
     "session_id": "order-4711",
     "started_at": _TIME,
     "status": "succeeded",
+    "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
     "stop_reason": "completed",
     "system_prompt": "Answer in two sentences.",
     "tags": ["customers"],

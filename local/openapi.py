@@ -73,10 +73,13 @@ _ERRORS = {
     ),
     503: ("Unavailable", "The platform is busy; try again.", "The platform is busy; try again.", "unavailable"),
 }
-_FILE_SCHEMA = {
-    "type": "object",
-    "required": ["file"],
-    "properties": {"file": {"type": "string", "contentMediaType": "application/gzip"}},
+_FILE = {
+    "schema": {
+        "type": "object",
+        "required": ["file"],
+        "properties": {"file": {"type": "string", "contentMediaType": "application/gzip"}},
+    },
+    "example": {"file": "the bytes of agent.tar.gz"},
 }
 _ALWAYS = (401, 403, 429, 500, 503)
 _MEANINGS = {
@@ -231,7 +234,7 @@ def _completed(document: Json, operations: dict[str, Operation]) -> Json:
                 content = operation["requestBody"]["content"]
                 content["application/x-www-form-urlencoded"] = content["application/json"]
             if declared_here and declared_here.takes_file:
-                operation["requestBody"]["content"]["multipart/form-data"] = {"schema": _FILE_SCHEMA}
+                operation["requestBody"]["content"]["multipart/form-data"] = _FILE
     _drop_unused(document)
     document["servers"] = vocabulary.SERVERS
     used = {tag for item in document["paths"].values() for operation in item.values() for tag in operation["tags"]}

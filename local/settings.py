@@ -24,6 +24,7 @@ PARAMETERS = {
     "ALLOW_TEST_TOKENS": "AllowTestTokens",
     "AUTH_API_KEYS": "AuthApiKeys",
     "AUTHORIZER_CACHE_SECONDS": "AuthorizerCacheSeconds",
+    "AGENT_LOG_DAYS": "AgentLogDays",
     "CORS_ORIGINS": "CorsOrigins",
     "CUSTOM_BASE_URL": "CustomModelBaseUrl",
     "DEFAULT_MODEL": "DefaultModel",
@@ -42,6 +43,8 @@ PARAMETERS = {
         for figure in ("Rate", "Burst")
     },
     "SSE_KEEPALIVE_SECONDS": "SseKeepaliveSeconds",
+    "UPLOAD_MAX_SIZE": "UploadMaxSize",
+    "WORKER_CONCURRENCY": "WorkerConcurrency",
 }
 # These stay out of the parameters, and so out of the emulator's state on disk.
 _SECRETS = {
@@ -54,7 +57,7 @@ _SECRETS = {
 }
 _NAMES = frozenset(PARAMETERS) | _SECRETS | {"HOST", "PORT", "SYNC_WAIT_SECONDS"}
 _SECRET_BYTES = {"HS256": 32, "HS384": 48, "HS512": 64}
-_PREFIXES = ("SECRET_", "TOOL_")
+_PREFIXES = ("SECRET_", "TOOL_", "UPLOAD_MAX_")
 
 
 def from_environment(environ: Mapping[str, str]) -> dict[str, str]:

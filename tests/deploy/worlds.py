@@ -68,6 +68,7 @@ def seen_from_here(stack: Deployed, outside: str) -> Iterator[None]:
     """Let `shared` read and write the stack's table in this process, as the world is made and looked at."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TABLE_NAME", stack.resources["Table"])
+        patch.setenv("UPLOADS_BUCKET", stack.resources["UploadsBucket"])
         patch.setenv("AWS_ENDPOINT_URL", stack.url)
         patch.setenv("AWS_DEFAULT_REGION", REGION)
         patch.setenv("AWS_ACCESS_KEY_ID", "test")

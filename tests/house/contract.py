@@ -82,6 +82,14 @@ SECTIONS: dict[str, dict[str, str]] = {
         "GET /runtime/executions/{execution_id}": "2",
         "POST /runtime/executions/{execution_id}/cancel": "2",
     },
+    "Uploads and logs": {
+        "POST /uploads/agent/{agent_id}": "2",
+        "GET /uploads/agents/{agent_id}/artifacts/{filename}": "2",
+        "GET /logs/{agent_id}": "2",
+        "GET /logs/executions/{execution_id}/logs": "2",
+        "GET /agents/{agent_ref}/logs": "4",
+        "POST /agents/{agent_ref}/logs": "4",
+    },
     "Audit": {
         "GET /audit": "1, 3",
     },

@@ -28,10 +28,11 @@ _WITHOUT_RESOURCE = {
 # What has no name before it is made, and all that is known of it then.
 _OPEN_ENDED = re.compile(
     r":execution:[^*]+:\*|::/usageplans/\*|:function:\$\{AWS::StackName\}-AgentRun\w+-(?:\*|#:\*)"
+    r"|\$\{UploadsBucket\.Arn\}/(?:builds|uploads)/\*"
     r"|:log-group:/aws/lambda/\$\{AWS::StackName\}/\*"
 )
 # Types of resources whose address a function is told in its environment.
-_TOLD = {"AWS::SecretsManager::Secret", "AWS::Serverless::StateMachine", "AWS::SQS::Queue"}
+_TOLD = {"AWS::SecretsManager::Secret", "AWS::S3::Bucket", "AWS::Serverless::StateMachine", "AWS::SQS::Queue"}
 POLICIES = policies()
 BOUNDARY = boundary()
 
@@ -103,7 +104,7 @@ def test_a_function_may_use_exactly_what_its_environment_names(name: str) -> Non
 
 
 def _address(value: Any) -> str | None:
-    """The secret, machine or queue that a variable names."""
+    """The secret, machine, queue or bucket that a variable names."""
     match value:
         case {"Ref": str(name)}:
             # Step Functions checks a call of an alias on the machine itself (Developer Guide, "Authorization for
@@ -114,13 +115,13 @@ def _address(value: Any) -> str | None:
 
 
 def _used(grant: Grant) -> str | None:
-    """The secret, machine or queue that a grant is for."""
+    """The secret, machine, queue or bucket that a grant is for."""
     for name, resource in deployed()["Resources"].items():
         if resource["Type"] == "AWS::Serverless::StateMachine":
             own = spelled({"Ref": name})
             if grant.resource in (own, own.replace(":stateMachine:", ":execution:") + ":*"):
                 return str(name)
-        elif resource["Type"] in _TOLD and grant.resource in (f"${{{name}}}", f"${{{name}.Arn}}"):
+        elif resource["Type"] in _TOLD and re.match(rf"\$\{{{name}(\.Arn)?\}}(/|$)", grant.resource):
             return str(name)
     return None
 

@@ -27,12 +27,14 @@ from shared.domain import (
     runs,
     tenants,
     tools,
+    uploads,
 )
 from shared.domain.audit import Subject
 from shared.domain.budgets import Budget
 from shared.store import keys, run_log
 from shared.store.table import Put, TenantStore
 from tests.house.repository import resources
+from tests.unit.support import tarballs
 
 TENANT, USER = "tenant_a", "tenant_a-user"
 OTHER_TENANT = "globex"
@@ -45,6 +47,7 @@ ANN = "019aa649-1a06-7000-8000-000000000006"
 REFRESH_FAMILY, REFRESH_SECRET = "019aa649-1a07-7000-8000-000000000007", "r" * 43
 RUN_OF_SESSION = "019aa649-1a09-7000-8000-000000000009"
 RUN_BEFORE = "019aa649-1a0a-7000-8000-00000000000a"
+CODE_AGENT = "019aa649-1a0b-7000-8000-00000000000b"
 RUN_CALLED = "019aa649-1a08-7000-8000-000000000008"
 TOOL_CALL = "call_echo"
 TOOL_ENDPOINT = "https://tools.example.com/echo"
@@ -52,6 +55,7 @@ TOOL_ENDPOINT = "https://tools.example.com/echo"
 BOOT_KEYS = {TENANT: {"tenant_id": TENANT, "user_id": USER, "scopes": ["admin"]}}
 _ENVIRONMENT = {
     "TABLE_NAME": "world",
+    "UPLOADS_BUCKET": "world",
     "AWS_ACCESS_KEY_ID": "testing",
     "AWS_SECRET_ACCESS_KEY": "testing",
     "AWS_DEFAULT_REGION": "eu-central-1",
@@ -60,7 +64,7 @@ _ENVIRONMENT = {
     "JWT_SECRET": "secret-of-the-tokens-" * 3,
     "AUTH_API_KEYS": json.dumps(BOOT_KEYS),
 }
-_CACHES = (config.settings, aws.dynamodb, secrets.secret, secrets.ring)
+_CACHES = (config.settings, aws.dynamodb, aws.s3, secrets.secret, secrets.ring)
 
 
 @contextmanager
@@ -73,6 +77,8 @@ def in_memory() -> Iterator[None]:
         patch.setattr(llm, "chat", lambda *args, **options: llm.Reply("It is on its way.", [], 10, 5))
         patch.setattr(http, "send", lambda *args, **options: http.HttpAnswer(200, {}, b'{"said": "hello"}'))
         forget()
+        place: Any = {"LocationConstraint": _ENVIRONMENT["AWS_DEFAULT_REGION"]}
+        aws.s3().create_bucket(Bucket=_ENVIRONMENT["UPLOADS_BUCKET"], CreateBucketConfiguration=place)
         yield
     forget()
 
@@ -117,6 +123,10 @@ def seed(tool_endpoint: str = TOOL_ENDPOINT) -> None:
     tools.create(TenantStore(TENANT, TOOL), echo)
     support = agents.AgentCreate(name="support", status="published", tool_ids=[TOOL])
     agents.create(TenantStore(TENANT, AGENT), support, owner=USER)
+    agents.create(TenantStore(TENANT, CODE_AGENT), agents.AgentCreate(name="parrot", kind="code"), owner=USER)
+    code = tarballs.agent()
+    file = uploads.UploadCreate(filename="agent.tar.gz", size=len(code), sha256=hashlib.sha256(code).hexdigest())
+    uploads.begin(TenantStore(TENANT), CODE_AGENT, file, code)
     granted = frozenset({"admin"})
     api_keys.create(TenantStore(TENANT, API_KEY), api_keys.ApiKeyCreate(name="ci"), user_id=USER, granted=granted)
     _sign_up_ann()

@@ -27,11 +27,13 @@ _DOCUMENT: dict[str, Any] = json.loads((Path(__file__).parents[2] / "openapi.jso
 _PATHS = {"/x": {"get": {"operationId": "every route"}}}
 _BODIES: dict[str, Any] = {
     "import_tools": {"document": {"openapi": "3.1.0", "servers": [{"url": "https://x.example"}], "paths": _PATHS}},
+    "add_agent_log": {"message": "every route"},
     "bind_tool": {},
     "clone_agent": {},
     "create_agent": {"name": "every route"},
     "create_api_key": {"name": "every route"},
     "create_tenant": {"name": "every route"},
+    "create_upload": {"filename": "every.tar.gz", "size": 1, "sha256": "0" * 64},
     "execute_tool": {},
     "test_tool": {},
     "validate_tool": {},

@@ -37,6 +37,7 @@ _HERE = Path(__file__).parent
 _TABLE = "table"
 _ENVIRONMENT = {
     "TABLE_NAME": _TABLE,
+    "UPLOADS_BUCKET": "uploads",
     "AWS_ACCESS_KEY_ID": "testing",
     "AWS_SECRET_ACCESS_KEY": "aws-secret-of-the-platform",
     "AWS_DEFAULT_REGION": "eu-central-1",
@@ -65,6 +66,8 @@ def aws_on_paper() -> Iterator[None]:
         # Nobody checks signatures here, and they are a tenth of a request.
         aws.dynamodb().meta.events.register("choose-signer.dynamodb", lambda **_: UNSIGNED)
         aws.dynamodb().create_table(TableName=_TABLE, **gateway.table())
+        place: Any = {"LocationConstraint": _ENVIRONMENT["AWS_DEFAULT_REGION"]}
+        aws.s3().create_bucket(Bucket=_ENVIRONMENT["UPLOADS_BUCKET"], CreateBucketConfiguration=place)
         yield
     _forget_clients()
 
@@ -72,7 +75,7 @@ def aws_on_paper() -> Iterator[None]:
 def _forget_clients() -> None:
     """Clients of other tests in this process go elsewhere."""
     _forget_settings()
-    for client in (aws.dynamodb, aws.stepfunctions, aws.secretsmanager):
+    for client in (aws.dynamodb, aws.s3, aws.stepfunctions, aws.secretsmanager):
         client.cache_clear()
 
 

@@ -229,7 +229,7 @@ def _checked(raw: dict[str, Any]) -> Answer:
     json.dumps(raw).encode()  # what Lambda does with it
     assert headers["x-trace-id"]
     assert not raw.get("isBase64Encoded")
-    if answer.status == 204:
+    if answer.status in {204, 302}:
         assert not answer.text
         return answer
     if answer.status < 400 and headers["content-type"].startswith("text/html"):

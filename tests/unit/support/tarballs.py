@@ -4,6 +4,7 @@ import gzip
 import io
 import os
 import tarfile
+import zipfile
 import zlib
 from collections.abc import Iterable
 
@@ -87,3 +88,12 @@ def stretched(members: Iterable[bytes], noise: int) -> bytes:
 def _compressed(parts: Iterable[bytes]) -> bytes:
     squeeze = zlib.compressobj(1, wbits=31)
     return b"".join([squeeze.compress(part) for part in parts] + [squeeze.flush()])
+
+
+def wheel(files: dict[str, bytes], *, stored: bool = False) -> bytes:
+    """A wheel of these files."""
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_STORED if stored else zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return made.getvalue()

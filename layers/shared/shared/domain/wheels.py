@@ -11,6 +11,7 @@ import sys
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO
 
@@ -89,18 +90,30 @@ def files(wheel: Wheel, content: IO[bytes], names: Names, caps: Caps) -> Iterato
     Raises:
         BuildFailed: the wheel is damaged, or holds what is not taken.
     """
-    try:
+    with _undamaged(wheel):
         _check_directory(wheel, content)
-        with zipfile.ZipFile(content) as archive:
-            for info in archive.infolist():
-                path = _place(wheel, info)
-                if path is None:
-                    continue
-                if info.file_size > caps.file_bytes or info.file_size > caps.ratio * max(info.compress_size, 10_000):
-                    raise BuildFailed("wheel_too_large", f"{path} in {wheel.file} is too large.")
-                names.add(path, is_folder=False)
-                with archive.open(info) as file:
-                    yield path, info.file_size, iter(lambda file=file: file.read(_PIECE_BYTES), b"")  # type: ignore[misc]
+        archive = zipfile.ZipFile(content)
+    with archive:
+        for info in archive.infolist():
+            path = _place(wheel, info)
+            if path is None:
+                continue
+            if info.file_size > caps.file_bytes or info.file_size > caps.ratio * max(info.compress_size, 10_000):
+                raise BuildFailed("wheel_too_large", f"{path} in {wheel.file} is too large.")
+            names.add(path, is_folder=False)
+            yield path, info.file_size, _pieces(wheel, archive, info)
+
+
+def _pieces(wheel: Wheel, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[bytes]:
+    with _undamaged(wheel), archive.open(info) as file:
+        while piece := file.read(_PIECE_BYTES):
+            yield piece
+
+
+@contextmanager
+def _undamaged(wheel: Wheel) -> Iterator[None]:
+    try:
+        yield
     except (zipfile.BadZipFile, NotImplementedError, EOFError, OSError, ValueError, zlib.error) as error:
         raise BuildFailed("damaged_wheel", f"{wheel.file} is damaged.") from error
 
