@@ -133,6 +133,7 @@ def _ghosts() -> Things:
     """Ids and names that nobody ever had."""
     kinds = ("agent_ref", "tool_ref", "api_key_id", "run_id", "agent_id", "tenant_id", "user_id", "tool_ids")
     ids = dict.fromkeys((*kinds, "session_id", "execution_id"), new_id()) | {"version": "999999999"}
+    ids |= {"filename": "v1.tar.gz"}
     return Things(ids, dict.fromkeys(("agent_ref", "tool_ref", "agent_id"), "a name of nobody"))
 
 
@@ -158,6 +159,7 @@ def _make(client: httpx.Client) -> Things:
     ids |= {"user_id": made("/auth/register", **user, invite_token=invite_token)}
     made("/runs", agent_id=agent, input_message="Hello", session_id=(session := f"session-{uuid.uuid4()}"))
     ids |= {"session_id": session, "execution_id": run}
+    ids |= {"filename": "v1.tar.gz"}
     ids |= {"tenant_id": client.get(f"/tools/{tool}").json()["tenant_id"], "version": str(version)}
     return Things(ids, dict.fromkeys(("agent_ref", "tool_ref", "agent_id"), name))
 
