@@ -6,7 +6,7 @@ import io
 import json
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import boto3
@@ -102,8 +102,8 @@ def test_a_link_cannot_be_made_to_lead_elsewhere(client: httpx.Client, agent: st
         assert httpx.get(altered).status_code in {403, 404}
 
 
-def post_form(form: Json, content: bytes = CODE, **changed: str | None) -> httpx.Response:
-    fields = {name: value for name, value in (form["fields"] | changed).items() if value is not None}
+def post_form(form: Json, changed: Mapping[str, str | None] | None = None, content: bytes = CODE) -> httpx.Response:
+    fields = {name: value for name, value in (form["fields"] | dict(changed or {})).items() if value is not None}
     return httpx.post(form["url"], data=fields, files={"file": ("agent.tar.gz", io.BytesIO(content))}, timeout=60)
 
 
@@ -128,20 +128,20 @@ def _wider(policy: Json) -> None:
 
 
 REFUSED: dict[str, Callable[[Json], httpx.Response]] = {
-    "one byte more": lambda form: post_form(form, CODE + b"\0"),
-    "one byte less": lambda form: post_form(form, CODE[:-1]),
+    "one byte more": lambda form: post_form(form, content=CODE + b"\0"),
+    "one byte less": lambda form: post_form(form, content=CODE[:-1]),
     "the place of another tenant": lambda form: post_form(
-        form, key=form["fields"]["key"].replace("uploads/", "uploads/tenant_theirs/")
+        form, {"key": form["fields"]["key"].replace("uploads/", "uploads/tenant_theirs/")}
     ),
-    "another content type": lambda form: post_form(form, **{"Content-Type": "text/html"}),
-    "no checksum": lambda form: post_form(form, **{"x-amz-checksum-sha256": None}),
-    "a field more": lambda form: post_form(form, acl="public-read"),
-    "a policy that lasts longer": lambda form: post_form(form, policy=_policy(form, _longer)),
-    "a policy that takes more": lambda form: post_form(form, CODE + b"\0", policy=_policy(form, _wider)),
-    "a signature of nobody": lambda form: post_form(form, **{"x-amz-signature": "0" * 64}),
+    "another content type": lambda form: post_form(form, {"Content-Type": "text/html"}),
+    "no checksum": lambda form: post_form(form, {"x-amz-checksum-sha256": None}),
+    "a field more": lambda form: post_form(form, {"acl": "public-read"}),
+    "a policy that lasts longer": lambda form: post_form(form, {"policy": _policy(form, _longer)}),
+    "a policy that takes more": lambda form: post_form(form, {"policy": _policy(form, _wider)}, CODE + b"\0"),
+    "a signature of nobody": lambda form: post_form(form, {"x-amz-signature": "0" * 64}),
     "no signature": lambda form: post_form(
         form,
-        **dict.fromkeys(("x-amz-signature", "x-amz-credential", "x-amz-algorithm", "x-amz-date", "policy")),
+        dict.fromkeys(("x-amz-signature", "x-amz-credential", "x-amz-algorithm", "x-amz-date", "policy")),
     ),
 }
 
@@ -181,7 +181,7 @@ def test_a_form_that_has_expired_is_refused(client: httpx.Client, agent: str) ->
 def test_another_file_of_the_same_size_is_not_built(client: httpx.Client, agent: str) -> None:
     """The emulator does not look at the checksum, as S3 does; the builder does."""
     version = announce(client, agent, CODE)
-    assert post_form(version["upload"], bytes(len(CODE))).status_code == 204
+    assert post_form(version["upload"], content=bytes(len(CODE))).status_code == 204
     found = built(client, version)
     assert (found["status"], "wrong_sha256" in found["build_log"]) == ("failed", True)
 
