@@ -269,7 +269,6 @@ def _patch(proxy: FunctionProxy) -> None:
     from ministack.core import persistence
     from ministack.services import apigateway_v1, dynamodb, lambda_svc, s3, stepfunctions
 
-
     request = ["method", "path", "headers", "body", "query_params"]
     expected = (
         list(inspect.signature(lambda_svc._execute_function_proxy).parameters)
