@@ -4,9 +4,14 @@ import base64
 import hashlib
 import io
 import json
+import random
+import shutil
+import subprocess
+import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -30,6 +35,7 @@ pytestmark = pytest.mark.covers(
 )
 
 CODE = tarballs.agent()
+EXAMPLE = Path(__file__).parents[2] / "examples" / "code-agent"
 Json = dict[str, Any]
 
 
@@ -87,6 +93,36 @@ def test_an_agent_is_uploaded_built_and_downloaded(client: httpx.Client, agent: 
     lines = client.get(f"/logs/{agent}").json()
     assert lines[-1]["message"] == "Build of v1 ended: ready."
     assert other_api.get(f"/logs/{agent}").status_code == 404
+
+
+def packed(client: httpx.Client, folder: Path, agent: str, out: Path) -> subprocess.CompletedProcess[str]:
+    key = client.headers["X-API-Key"]
+    options = ["--out", out, "--url", client.base_url, "--key", key, "--agent", agent]
+    command = [sys.executable, EXAMPLE / "pack.py", folder, *options]
+    return subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=120)
+
+
+@pytest.mark.parametrize("more", [0, 5_000_000], ids=["with the request", "by a form"])
+def test_the_packer_uploads_and_waits(client: httpx.Client, agent: str, tmp_path: Path, more: int) -> None:
+    folder = tmp_path / "agent"
+    shutil.copytree(EXAMPLE, folder)
+    if more:
+        (folder / "more.bin").write_bytes(random.randbytes(more))
+    ran = packed(client, folder, agent, tmp_path / "out.tar.gz")
+    assert ran.returncode == 0, ran.stderr
+    assert "v1: ready" in ran.stdout
+    assert ("uploaded 100 %" in ran.stdout) == bool(more)
+    assert ran.stdout.rstrip().endswith("Build of v1 ended: ready.")
+    first = (tmp_path / "out.tar.gz").read_bytes()
+    assert packed(client, folder, agent, tmp_path / "again.tar.gz").returncode == 0
+    assert (tmp_path / "again.tar.gz").read_bytes() == first
+
+
+def test_the_packer_says_why_a_build_failed(client: httpx.Client, agent: str, tmp_path: Path) -> None:
+    (tmp_path / "anymind.yaml").write_text("name: x\nentrypoint: agent.main:handle\n")
+    ran = packed(client, tmp_path, agent, tmp_path / "out.tar.gz")
+    assert ran.returncode == 1
+    assert "no_entrypoint: There is no agent/main.py" in ran.stdout
 
 
 def test_a_link_cannot_be_made_to_lead_elsewhere(client: httpx.Client, agent: str) -> None:
