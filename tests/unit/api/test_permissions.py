@@ -73,6 +73,12 @@ NEEDED = {
     ("GET", "/runtime/executions/{execution_id}"): "runs:read",
     ("POST", "/runtime/executions/{execution_id}/cancel"): "runs:write",
     ("GET", "/audit"): "audit:read",
+    ("POST", "/uploads/agent/{agent_id}"): "agents:write",
+    ("GET", "/uploads/agents/{agent_id}/artifacts/{filename}"): "agents:read",
+    ("GET", "/logs/{agent_id}"): "agents:read",
+    ("GET", "/logs/executions/{execution_id}/logs"): "runs:read",
+    ("GET", "/agents/{agent_ref}/logs"): "agents:read",
+    ("POST", "/agents/{agent_ref}/logs"): "agents:write",
 }
 
 

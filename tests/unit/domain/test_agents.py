@@ -101,7 +101,7 @@ def test_default_model_is_a_setting(api: Api, setting: Setting) -> None:
         ({"model": "custom:tiny"}, "body.model"),
         ({"model": "no-such:tiny"}, "body.model"),
         ({"model": "AWS_ACCESS_KEY_ID\n:x"}, "body.model"),
-        ({"kind": "code"}, "body.kind"),
+        ({"kind": "workflow"}, "body.kind"),
         ({"status": "ready"}, "body.status"),
         ({"tags": [""]}, "body.tags.0"),
         ({"tags": "a"}, "body.tags"),
