@@ -1,4 +1,4 @@
-"""Delete a suspended tenant: all that the table, the directory and the gateway hold of it.
+"""Delete a suspended tenant: all that the table, the directory, the bucket and the gateway hold.
 
 Suspend it first (PATCH /tenants/{id} with "status": "suspended"), and wait until its last request and stream are over.
 Without --yes it only counts. It reads the whole table, at least twice (see `operations/scan.py` for the cost), and
@@ -22,7 +22,7 @@ from operations import command, scan, stack
 from operations.command import Refused
 from operations.scan import Raw
 from shared import clock
-from shared.clients import aws, gateway, machines
+from shared.clients import aws, gateway, machines, objects
 from shared.config import settings
 from shared.domain import run_records, tenant_directory
 from shared.domain.tenants import Tenant
@@ -37,6 +37,7 @@ _CHUNK = 25
 _ATTEMPTS = 10
 _PASSES = 10
 _STOPPED = "runs that were stopped"
+_OBJECTS = "uploads, builds"
 # Entries outside every tenant, whose documents say whose they are.
 _DIRECTORY = tuple(
     entry("").partition for entry in (keys.directory_entry, keys.login, keys.refresh_family, keys.invite)
@@ -92,6 +93,7 @@ def delete(everyone: AllTenants, tenant: Tenant, keep_audit: bool) -> Counter[st
             break
     else:
         raise Refused(f"Something goes on writing data of {tenant.id}. Try again later.")
+    removed[_OBJECTS] += objects.remove_all(tenant.id)
     gateway.drop_key(tenant.id)
     gateway.drop_plan(tenant.id)
     if removed[_STOPPED]:

@@ -27,6 +27,7 @@ _FROM_RESOURCES = {
     "RUN_BACKGROUND_MACHINE": "RunBackground",
     "RUN_SYNC_MACHINE": "RunSync",
     "TABLE_NAME": "Table",
+    "UPLOADS_BUCKET": "UploadsBucket",
 }
 # Of another platform, if the operator's shell has them: what counts is what the stack's own secrets hold.
 _SECRETS = ("API_KEY_PEPPER", "API_KEY_PEPPER_PREVIOUS", "AUTH_API_KEYS", "JWT_SECRET", "JWT_SECRET_PREVIOUS")

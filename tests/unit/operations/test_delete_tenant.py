@@ -9,13 +9,14 @@ from botocore.exceptions import ClientError
 
 from operations import delete_tenant
 from operations.command import Refused
-from shared.clients import aws, gateway, machines
+from shared.clients import aws, gateway, machines, objects
 from shared.domain import run_records, tenant_directory
 from shared.domain.tenants import Tenant
 from shared.errors import ConditionFailed, TableBusy
 from shared.store import keys
 from shared.store.all_tenants import AllTenants
 from shared.store.table import Put
+from tests.unit.support import tarballs, uploads
 from tests.unit.support.gateway import Api
 from tests.unit.support.machine import Machine
 from tests.unit.support.people import joined, signed_up
@@ -214,3 +215,18 @@ def test_gateway_that_is_away_leaves_the_record(api: Api, monkeypatch: pytest.Mo
     with pytest.raises(ClientError):
         delete_tenant.delete(AllTenants(), tenant, keep_audit=False)
     assert tenant_of("acme") == tenant
+
+
+def test_its_uploads_go_and_nobody_elses(api: Api, travel: Travel, stopped: list[str]) -> None:
+    for tenant_id in ("acme", "acme2"):
+        admin = furnished(api, tenant_id)
+        admin.make("/agents", name="code", kind="code")
+        uploads.built(admin, "code", tarballs.agent())
+    operator = api.as_(tenant="house", scopes="tenants:read tenants:write")
+    assert operator.patch("/tenants/acme", {"status": "suspended"}).status == 200
+    removed = delete_tenant.delete(AllTenants(), tenant_of("acme"), keep_audit=False)
+    assert removed["uploads, builds"] == 2
+    found = aws.s3().list_objects_v2(Bucket=objects.bucket())["Contents"]
+    left = {one["Key"].split("/")[1] for one in found}
+    assert "acme" not in left
+    assert "acme2" in left

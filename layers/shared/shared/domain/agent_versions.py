@@ -1,9 +1,10 @@
 """The versions of an agent: published, rolled back to, deployed."""
 
+import json
 import re
 from typing import Annotated
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field
 
 from shared.domain import agent_kinds, agents, code_versions
 from shared.domain.agents import Agent, AgentVersion
@@ -17,8 +18,6 @@ _NUMBER = re.compile(r"v?([1-9][0-9]{0,8})")
 
 Version = Annotated[AgentVersion | CodeVersion, Field(discriminator="kind")]
 """What an agent was when it was published, or the upload that is a version of its code."""
-
-_KIND: TypeAdapter[AgentVersion | CodeVersion] = TypeAdapter(Version)
 
 
 class AgentDeploy(Model):
@@ -59,8 +58,7 @@ def page(store: TenantStore, ref: str, limit: int, after: str | None) -> Page:
 
 def read(item: Item) -> AgentVersion | CodeVersion:
     """A version of either kind from the table."""
-    code = isinstance(_KIND.validate_json(item.doc), CodeVersion)
-    return code_versions.read(item) if code else agents.read_version(item)
+    return code_versions.read(item) if json.loads(item.doc)["kind"] == "code" else agents.read_version(item)
 
 
 def get(store: TenantStore, ref: str, version: str) -> AgentVersion | CodeVersion:
