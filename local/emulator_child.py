@@ -267,7 +267,7 @@ async def _told_to_stop(parent: int) -> None:
 def _patch(proxy: FunctionProxy) -> None:
     from ministack import app
     from ministack.core import persistence
-    from ministack.services import apigateway_v1, dynamodb, lambda_svc, s3, stepfunctions
+    from ministack.services import apigateway_v1, dynamodb, lambda_svc, stepfunctions
 
     request = ["method", "path", "headers", "body", "query_params"]
     expected = (
@@ -286,14 +286,11 @@ def _patch(proxy: FunctionProxy) -> None:
         hasattr(app, "_build_persistence_save_dict"),
         emulator_memory.as_expected(),
         emulator_speed.as_expected(),
-        list(inspect.signature(s3._enforce_signed_post_policy).parameters)
-        == ["fields", "bucket_name", "region", "size", "sigv4"],
-        list(inspect.signature(s3._enforce_post_policy_size).parameters) == ["policy_b64", "size"],
-        list(inspect.signature(s3.calculate_signature).parameters)[:2] == ["secret", "date_stamp"],
+        forms.as_expected(),
     )
     if not all(expected):
         sys.exit(f"the insides of ministack {PINNED} are not the expected ones: the emulator cannot be adapted")
-    forms.guard(s3)
+    forms.guard()
     lambda_svc._execute_function_proxy = proxy
     lambda_svc._proxy_url_for = lambda _config: "the Lambda host"
     # Handlers log to the data folder already; here each call would stay in memory and in every snapshot.
