@@ -7,7 +7,7 @@ from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Request,
 from aws_lambda_powertools.event_handler.openapi.params import Query
 
 from shared.api import Caller, Paging, allowed, edge, listed
-from shared.domain import agent_lists, agents
+from shared.domain import agent_kinds, agent_lists, agents
 
 app = APIGatewayRestResolver(enable_validation=True)
 handler = edge(app)
@@ -19,8 +19,8 @@ def list_agents(
     request: Request,
     paging: Paging,
     tool_name: Annotated[agent_lists.NamePart | None, Query(description="Agents that have this tool.")] = None,
-    status: Annotated[agent_lists.AnyStatus | None, Query(description="Agents in this status.")] = None,
-    kind: Annotated[agent_lists.AnyKind | None, Query(description="Agents of this kind.")] = None,
+    status: Annotated[agent_kinds.ShownStatus | None, Query(description="Agents in this status.")] = None,
+    kind: Annotated[agent_kinds.Kind | None, Query(description="Agents of this kind.")] = None,
     q: Annotated[agent_lists.NamePart | None, Query(description="What the names begin with.")] = None,
 ) -> Response[list[agents.Agent]]:
     wanted = agent_lists.AgentFilter(tool_name, status, kind, q)

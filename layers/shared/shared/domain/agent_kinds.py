@@ -12,6 +12,12 @@ Status = Literal["draft", "published", "archived"]
 ShownStatus = Literal["draft", "published", "building", "ready", "failed", "archived"]
 """What an agent can be. An agent of kind `code` is given more by its builds."""
 
+STATUSES: dict[Kind, tuple[ShownStatus, ...]] = {
+    "llm": ("draft", "published", "archived"),
+    "code": ("draft", "building", "ready", "failed", "archived"),
+}
+"""What an agent of each kind can be."""
+
 
 def check_new(kind: Kind, status: Status) -> None:
     """Refuse a new agent that would be published without an upload.

@@ -5,19 +5,18 @@ import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field
 
 from shared.domain import agents, named
+from shared.domain.agent_kinds import STATUSES, Kind, ShownStatus
 from shared.domain.agents import Agent
 from shared.store import keys
-from shared.store.listing import chosen, filtered, standing_in
+from shared.store.listing import filtered, standing_in
 from shared.store.table import Item, Page, TenantStore
 
 NamePart = Annotated[str, Field(min_length=1, max_length=200)]
-AnyStatus = Literal["draft", "published", "building", "ready", "failed", "archived"]
-AnyKind = Literal["llm", "code"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +29,8 @@ class AgentFilter:
     """
 
     tool_name: str | None = None
-    status: AnyStatus | None = None
-    kind: AnyKind | None = None
+    status: ShownStatus | None = None
+    kind: Kind | None = None
     prefix: str | None = None
 
     def keeps(self, agent: Agent) -> bool:
@@ -74,8 +73,9 @@ def _in_states(store: TenantStore, wanted: AgentFilter, limit: int, after: str |
     """The agents of a status, of a kind, or of both."""
     groups = [
         keys.group(keys.AGENTS, kind, status)
-        for kind in chosen(wanted.kind, Agent.model_fields["kind"].annotation)
-        for status in chosen(wanted.status, Agent.model_fields["status"].annotation)
+        for kind, statuses in STATUSES.items()
+        for status in statuses
+        if wanted.kind in {None, kind} and wanted.status in {None, status}
     ]
     found = standing_in(store, keys.GROUP, groups, keys.AGENTS, limit, after)
     return Page([item for item in found.items if wanted.keeps(agents.read(item))], found.next_after)
