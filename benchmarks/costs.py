@@ -46,7 +46,16 @@ _AUTHORIZER, _MODEL, _TOOL = "AuthorizerAuthorize", "AgentRunCallModel", "AgentR
 _WORKERS = {_MODEL, _TOOL, "AgentRunFailRun"}
 _READER = "AuditRecord"
 # They run behind an adapter, which the runtime's emulator has not; and what follows is the looks' time.
-_LIKE = {"RunStreamStart": "RunsStart", "RunStreamFollow": "RunsGet"}
+_LIKE = {
+    "RunStreamStart": "RunsStart",
+    "RunStreamFollow": "RunsGet",
+    "UploadsCreate": "AgentsCreate",
+    "UploadsGet": "AgentsGet",
+    "LogsAdd": "AgentsCreate",
+    "LogsList": "AgentsList",
+    "LogsListOfAgent": "AgentsList",
+    "LogsListOfExecution": "AgentsList",
+}
 
 
 @dataclass(frozen=True, slots=True)

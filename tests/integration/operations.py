@@ -122,6 +122,7 @@ def count_all(
         count("GET /tools?status= (a page)", lambda: client.get("/tools?status=active"))
         client.post("/tools", json={"name": "hash", "category": "counted"})
         count("GET /tools?category= (a page)", lambda: client.get("/tools?category=counted"))
+        _count_uploads_and_logs(count, client, run["id"])
         _count_kinds_of_runs(count, client, neighbours, agent_path, plain)
         client.delete(copy_path)
         count("DELETE /agents/{id}/tools/{id}", lambda: client.delete(f"{agent_path}{tool_path}"))
@@ -157,6 +158,19 @@ def count_all(
         count("POST /runs/{id}/cancel", lambda: client.post(f"/runs/{slow}/cancel"))
         neighbours.gate(_SLOW).set()
     return found
+
+
+def _count_uploads_and_logs(count: Callable[..., Any], client: httpx.Client, run_id: str) -> None:
+    """An upload is announced and never comes, so that no build is counted with what is."""
+    agent_id = client.post("/agents", json={"name": "counted code", "kind": "code"}).json()["id"]
+    said = {"filename": "agent.tar.gz", "size": 1, "sha256": "0" * 64}
+    count("POST /uploads/agent/{id} (a form)", lambda: client.post(f"/uploads/agent/{agent_id}", json=said))
+    file = f"/uploads/agents/{agent_id}/artifacts/v1.tar.gz"
+    count("GET /uploads/agents/{id}/artifacts/{filename}", lambda: client.get(file))
+    count("POST /agents/{id}/logs", lambda: client.post(f"/agents/{agent_id}/logs", json={"message": "counted"}))
+    count("GET /agents/{id}/logs", lambda: client.get(f"/agents/{agent_id}/logs"))
+    count("GET /logs/{id}", lambda: client.get(f"/logs/{agent_id}"))
+    count("GET /logs/executions/{id}/logs", lambda: client.get(f"/logs/executions/{run_id}/logs"))
 
 
 def _count_kinds_of_runs(
