@@ -82,5 +82,5 @@ def _scope(function: ast.FunctionDef) -> str | None:
 
 
 def _takes(function: ast.FunctionDef, kind: str) -> bool:
-    """Whether the route function says ``public(form=True)``, or ``allowed(..., file=True)``."""
+    """Whether the route function says ``public(form=True)``, or ``allowed(..., file=...)``."""
     return any(isinstance(node, ast.keyword) and node.arg == kind for node in ast.walk(function.args))

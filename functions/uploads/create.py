@@ -4,7 +4,8 @@ from typing import Annotated
 
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 
-from shared.api import Caller, allowed, created, edge, uploaded
+from shared.api import Caller, allowed, created, edge
+from shared.api.files import take_file, uploaded
 from shared.domain import uploads
 
 app = APIGatewayRestResolver(enable_validation=True)
@@ -13,7 +14,7 @@ handler = edge(app)
 
 @app.post("/uploads/agent/<agent_id>", summary="Upload an agent's code", tags=["uploads"], status_code=201)
 def create_upload(
-    caller: Annotated[Caller, allowed("agents:write", file=True)],
+    caller: Annotated[Caller, allowed("agents:write", file=take_file)],
     agent_id: str,
     draft: uploads.UploadCreate,
     file: Annotated[bytes | None, uploaded()] = None,

@@ -2,7 +2,8 @@
 
 Run by :mod:`local.emulator`. The stock emulator takes its own interpreter, whose packages would hide that one is
 missing from the layer; and it unpacks the layer for each function anew, which is half of a cold start. This one also
-says in a file what it refused: code may swallow a refusal.
+says in a file what it refused: code may swallow a refusal. And what comes counts as sent by TLS, which it does not
+speak, and without which the bucket refuses everything.
 """
 
 import hashlib
@@ -30,6 +31,7 @@ def main() -> None:
     _run_functions_by(os.environ.pop(PYTHON))
     _unpack_layers_once(Path(os.environ.pop(LAYERS)))
     _write_down_refusals(Path(os.environ.pop(REFUSALS)))
+    _take_all_for_tls()
     threading.Thread(target=_end_with, args=(int(os.environ["LOCAL_PARENT_PID"]),), daemon=True).start()
     sys.argv[1:] = []
     app.main()
@@ -78,6 +80,10 @@ def _write_down_refusals(file: Path) -> None:
         return refused
 
     iam_evaluator.enforce = enforce
+
+
+def _take_all_for_tls() -> None:
+    app.pin_request_origin = lambda source_ip, _: iam_evaluator.pin_request_origin(source_ip, True)
 
 
 def _end_with(parent: int) -> None:

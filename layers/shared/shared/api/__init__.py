@@ -16,7 +16,6 @@ from shared.api.answers import (
 from shared.api.basic import BasicClient, XApiKey, basic_client
 from shared.api.caller import Caller, Visitor, allowed, authenticated, check, public
 from shared.api.edge import edge
-from shared.api.files import uploaded
 from shared.api.paging import IfMatch, Paging, Prefer
 from shared.api.places import MOUNT, address, base_path
 
@@ -47,6 +46,5 @@ __all__ = [
     "replaced",
     "shown_once",
     "started",
-    "uploaded",
     "wants_no_wait",
 ]

@@ -1,5 +1,6 @@
 """Who calls, as the authorizer said, and what the route asks of them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -75,10 +76,14 @@ class Visitor:
         return self.source_ip
 
 
+FileReader = Callable[[dict[str, Any]], bytes | None]
+"""What takes the file out of a request's event, if it has one."""
+
+
 class Permission(Depends):
     """A route's demand for a scope. The edge finds it on the handler too, so that 403 comes before 400 and 422."""
 
-    def __init__(self, scope: str, file: bool) -> None:
+    def __init__(self, scope: str, file: FileReader | None) -> None:
         super().__init__(self.resolve, use_cache=False)
         self.scope = scope
         self.file = file
@@ -133,11 +138,11 @@ def authenticated() -> Authenticated:
     return Authenticated()
 
 
-def allowed(scope: str, *, file: bool = False) -> Permission:
+def allowed(scope: str, *, file: FileReader | None = None) -> Permission:
     """Declares, on a handler's parameter, that the route needs this scope: `Annotated[Caller, allowed("...")]`.
 
     Args:
-        file: the body may also be a form with a file; see `shared.api.files`.
+        file: the body may also be a form with a file, which this takes: `shared.api.files.take_file`.
     """
     return Permission(scope, file)
 

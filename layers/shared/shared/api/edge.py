@@ -3,7 +3,6 @@
 Here, once: trace id, log context, limits, audit, bad bodies, idempotency, CORS, and errors become HTTP.
 """
 
-import hashlib
 import json
 import re
 from collections.abc import Callable, Sequence
@@ -19,7 +18,6 @@ from shared import cold_start, json_text
 from shared.api import cors, idempotency
 from shared.api.audit import Call
 from shared.api.caller import Authenticated, Caller, Permission, Public, Visitor, check, identify, visit
-from shared.api.files import MULTIPART, read_form
 from shared.api.metering import Meter
 from shared.api.places import base_path_of, placed
 from shared.domain.scopes import EXECUTE
@@ -102,9 +100,9 @@ def _answer(
     marks = () if function is None else _marks(function)
     call.action = function.__name__ if function else call.action
     caller, starts_run = _sender(marks, event, call, meter)
-    app.context["file"] = None
-    if any(isinstance(mark, Permission) and mark.file for mark in marks):
-        app.context["file"] = _take_file(event)
+    for mark in marks:
+        if isinstance(mark, Permission) and mark.file is not None:
+            app.context["file"] = mark.file(event)
     _check_body(event, forms=any(isinstance(mark, Public) and mark.form for mark in marks))
     header = _header(event, "idempotency-key")
     if event["httpMethod"] != "POST" or header is None:
@@ -157,24 +155,6 @@ def _header(event: dict[str, Any], name: str) -> str | None:
 def _trace_id(event: dict[str, Any]) -> str:
     given = _header(event, "x-trace-id")
     return given if given and _TRACE_ID.fullmatch(given) else new_id()
-
-
-def _take_file(event: dict[str, Any]) -> bytes | None:
-    """The file that came with the request, which then says what a client would say of it in JSON.
-
-    Raises:
-        BadRequest: see `read_form`.
-    """
-    content_type = _header(event, "content-type") or ""
-    if content_type.partition(";")[0].strip().lower() != MULTIPART:
-        return None
-    name, content = read_form(event.get("body") or "", content_type, is_base64=bool(event.get("isBase64Encoded")))
-    # Whatever the rest of a name may be, only its ending is looked at.
-    said = {"filename": name[-255:], "size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-    event["headers"] = {**_without(event["headers"], "content-type"), "content-type": _JSON}
-    event |= {"body": json.dumps(said), "isBase64Encoded": False}
-    event.pop("multiValueHeaders", None)
-    return content
 
 
 def _check_body(event: dict[str, Any], *, forms: bool) -> None:

@@ -1,20 +1,24 @@
-"""A file that comes with a request: `multipart/form-data` with one field `file` (RFC 7578)."""
+"""A file that comes with a request: `multipart/form-data` with one field `file` (RFC 7578).
+
+The edge and other functions know nothing of it: a route for files brings it.
+"""
 
 import base64
 import binascii
+import hashlib
+import json
 import re
+from typing import Any
 
 from aws_lambda_powertools.event_handler import Depends, Request
 
 from shared.errors import BadRequest
 
-MULTIPART = "multipart/form-data"
-
+_MULTIPART = "multipart/form-data"
 _MAX_PARTS = 20
-# Patterns as texts: few functions ever need them compiled.
-_BOUNDARY = r'(?i:boundary)=(?:"([^"]{1,70})"|([^\s;"]{1,70}))'
-_NAME = r'[; ]name="?file"?(?:;|$)'
-_FILENAME = r'[; ]filename="([^"]*)"'
+_BOUNDARY = re.compile(r'(?i:boundary)=(?:"([^"]{1,70})"|([^\s;"]{1,70}))')
+_NAME = re.compile(r'[; ]name="?file"?(?:;|$)')
+_FILENAME = re.compile(r'[; ]filename="([^"]*)"')
 
 
 class UploadedFile(Depends):
@@ -34,13 +38,33 @@ def uploaded() -> UploadedFile:
     return UploadedFile()
 
 
+def take_file(event: dict[str, Any]) -> bytes | None:
+    """The file that came with a request, whose body then says what a client would say of it in JSON.
+
+    Raises:
+        BadRequest: see `read_form`.
+    """
+    headers: dict[str, str] = event.get("headers") or {}
+    content_type = next((value for name, value in headers.items() if name.lower() == "content-type"), "")
+    if content_type.partition(";")[0].strip().lower() != _MULTIPART:
+        return None
+    name, content = read_form(event.get("body") or "", content_type, is_base64=bool(event.get("isBase64Encoded")))
+    # Whatever the rest of a name may be, only its ending is looked at.
+    said = {"filename": name[-255:], "size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    others = {name: value for name, value in headers.items() if name.lower() != "content-type"}
+    event["headers"] = others | {"content-type": "application/json"}
+    event |= {"body": json.dumps(said), "isBase64Encoded": False}
+    event.pop("multiValueHeaders", None)
+    return content
+
+
 def read_form(body: str, content_type: str, *, is_base64: bool) -> tuple[str, bytes]:
     """Name and content of the file of a form.
 
     Raises:
         BadRequest: the body is no such form, or has not one file.
     """
-    boundary = re.search(_BOUNDARY, content_type)
+    boundary = _BOUNDARY.search(content_type)
     try:
         raw = base64.b64decode(body, validate=True) if is_base64 else body.encode("utf-8")
     except (binascii.Error, ValueError):
@@ -60,7 +84,7 @@ def _file(part: bytes) -> tuple[str, bytes] | None:
     head, blank, content = part.partition(b"\r\n\r\n")
     for line in head.decode("utf-8", "replace").split("\r\n"):
         kind, _, said = line.partition(":")
-        if kind.strip().lower() == "content-disposition" and blank and re.search(_NAME, said):
-            filename = re.search(_FILENAME, said)
+        if kind.strip().lower() == "content-disposition" and blank and _NAME.search(said):
+            filename = _FILENAME.search(said)
             return (filename[1], content) if filename else None
     return None
