@@ -15,12 +15,16 @@ from tests.integration.operations import count_all
 # What is found by another thing's key: by its name, through a list of pointers, or once it is known to be there.
 TWO_READS = {
     "GET /agents/{name}",
+    "GET /agents/{id}/logs",
     "GET /agents/{id}/stats (no runs)",
+    "GET /logs/executions/{id}/logs",
+    "GET /logs/{id}",
     "GET /runs (a page, by agent)",
     "GET /runs/{id}/stream (of an ended run)",
     "GET /sessions (a page)",
     "GET /sessions/{id}/messages",
     "GET /tools/{id}/stats (no calls)",
+    "GET /uploads/agents/{id}/artifacts/{filename}",
 }
 NO_READ = {
     "GET /auth/test-token (where it is off)",
