@@ -179,6 +179,12 @@ def test_resolve_keeps_the_order_and_drops_repeats(monkeypatch: pytest.MonkeyPat
     assert [str(found) for found in address.resolve("a.example", 443, 1)] == ["1.1.1.1", "2606:4700::1111"]
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "2606:4700::1111"])
+def test_an_address_is_its_own_answer(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_args, **_options: pytest.fail("nothing to look up"))
+    assert [str(found) for found in address.resolve(host, 443, 1)] == [host]
+
+
 def test_whatever_the_look_up_raises_reaches_the_caller(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_args: Any, **_options: Any) -> None:
         raise RuntimeError("sockets are off")

@@ -20,6 +20,7 @@ import re
 import socket
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Any
@@ -203,6 +204,8 @@ def resolve(host: str, port: int, timeout: float) -> list[IPv4Address | IPv6Addr
         TimeoutError: no answer in time.
         OSError: the name does not exist, or no name server answers.
     """
+    with suppress(ValueError):
+        return [ip_address(host)]
     outcome: queue.SimpleQueue[list[Any] | Exception] = queue.SimpleQueue()
 
     def look_up() -> None:

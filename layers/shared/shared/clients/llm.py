@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any
 
 import openai
-import openai.resources.chat.completions  # else the first call would, at a fraction of the speed of a start
+from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 from shared import metrics
 from shared.clients.llm_replies import Assembly, reply_of, text
@@ -51,7 +51,7 @@ def chat(
     client, key = _provider(provider)
     begun = time.monotonic()
     try:
-        answer = client.chat.completions.create(**_arguments(model, messages, tools, params, timeout_s))
+        answer = _asked(client, _body(model, messages, tools, params), timeout_s)
     except openai.OpenAIError as error:
         failure = _failure(error, model, key)
         _measure_failure(provider, model, begun, failure)
@@ -83,7 +83,7 @@ def stream(
         ModelUnavailable, ModelRejected: see `chat`; a stream that breaks off, or is none, is worth repeating.
     """
     client, key = _provider(provider)
-    arguments = _arguments(model, messages, tools, params, timeout_s)
+    body = _body(model, messages, tools, params)
     begun = time.monotonic()
     ends_at = begun + timeout_s
     line = _Line()
@@ -92,7 +92,7 @@ def stream(
 
     def read() -> None:
         try:
-            for piece in _pieces(client, arguments, line, max_bytes):
+            for piece in _pieces(client, body, timeout_s, line, max_bytes):
                 arrived.put(piece)
         except Exception as error:  # noqa: BLE001 - whatever a provider sends or does, the caller is told
             arrived.put(_failure(error, model, key))
@@ -155,15 +155,27 @@ def _provider(name: str) -> tuple[openai.OpenAI, str]:
     return _client(base_url, key), key
 
 
-def _arguments(
-    model: str,
-    messages: Sequence[Mapping[str, Any]],
-    tools: Sequence[Mapping[str, Any]],
-    params: Mapping[str, Any],
-    timeout_s: float,
+def _body(
+    model: str, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]], params: Mapping[str, Any]
 ) -> dict[str, Any]:
-    arguments: dict[str, Any] = {"model": model, "messages": messages, "timeout": timeout_s, **params}
-    return arguments | ({"tools": tools} if tools else {})
+    body: dict[str, Any] = {"model": model, "messages": messages, **params}
+    return body | ({"tools": tools} if tools else {})
+
+
+def _asked(client: openai.OpenAI, body: dict[str, Any], timeout_s: float, *, streamed: bool = False) -> Any:
+    """What `chat.completions.create` gives for arguments that are JSON already.
+
+    It would look each part of them up in its type hints for fields with other names, of which this request has none:
+    as much work as a call's HTTP.
+    """
+    return client.post(
+        "/chat/completions",
+        cast_to=ChatCompletion,
+        body=body,
+        options={"timeout": timeout_s, "security": {"bearer_auth": True}},
+        stream=streamed,
+        stream_cls=openai.Stream[ChatCompletionChunk],
+    )
 
 
 class _Line:
@@ -195,9 +207,11 @@ class _Line:
                 network.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
 
 
-def _pieces(client: openai.OpenAI, arguments: dict[str, Any], line: _Line, max_bytes: int) -> Iterator[str | Reply]:
+def _pieces(
+    client: openai.OpenAI, body: dict[str, Any], timeout_s: float, line: _Line, max_bytes: int
+) -> Iterator[str | Reply]:
     assembly = Assembly()
-    with _opened(client, arguments) as chunks:
+    with _opened(client, body, timeout_s) as chunks:
         line.hold(chunks.response)
         try:
             for chunk in chunks:
@@ -214,15 +228,15 @@ def _pieces(client: openai.OpenAI, arguments: dict[str, Any], line: _Line, max_b
     yield assembly.reply()
 
 
-def _opened(client: openai.OpenAI, arguments: dict[str, Any]) -> Any:
+def _opened(client: openai.OpenAI, body: dict[str, Any], timeout_s: float) -> Any:
     """The stream, with token counts at its end; without, if the provider does not know how to ask for them."""
-    create: Any = client.chat.completions.create
+    streamed = body | {"stream": True}
     try:
-        return create(**arguments, stream=True, stream_options={"include_usage": True})
+        return _asked(client, streamed | {"stream_options": {"include_usage": True}}, timeout_s, streamed=True)
     except openai.APIStatusError as error:
         if error.status_code not in {400, 422} or "stream_options" not in str(error.body):
             raise
-        return create(**arguments, stream=True)
+        return _asked(client, streamed, timeout_s, streamed=True)
 
 
 def _failure(error: Exception, model: str, key: str) -> RunError:
