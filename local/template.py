@@ -32,7 +32,7 @@ _VERSIONING = ("AutoPublishAlias", "AutoPublishAliasAllProperties", "DeploymentP
 _MACHINE_ALIAS = re.compile(r"(\w+)Alias[a-z]+")
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(yaml.CSafeLoader):
     """YAML with CloudFormation's short forms (``!Ref``, ``!GetAtt``, ``!Sub``, ...)."""
 
 
@@ -57,7 +57,7 @@ _Loader.add_constructor("tag:yaml.org,2002:timestamp", yaml.SafeLoader.construct
 def load(path: Path) -> dict[str, Any]:
     """The template as written, short forms expanded and local files included."""
     try:
-        # SafeLoader's subclass: nothing but plain data comes out of it.
+        # A safe loader: nothing but plain data comes out of it.
         template = yaml.load(path.read_text(), _Loader)  # noqa: S506
     except OSError as error:
         raise LocalError(f"the template {path} cannot be read: {error.strerror}") from error
