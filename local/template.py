@@ -155,7 +155,7 @@ def _read(needed_by: str, path: Path) -> Any:
     """What a file holds: JSON, or YAML if that is its name, without short forms: CloudFormation knows none in there."""
     try:
         text = path.read_text()
-        return yaml.safe_load(text) if path.suffix == ".yaml" else json.loads(text)
+        return yaml.load(text, yaml.CSafeLoader) if path.suffix == ".yaml" else json.loads(text)
     except OSError as error:
         raise LocalError(f"{needed_by}: {path} cannot be read: {error.strerror}") from error
     except (ValueError, yaml.YAMLError) as error:
