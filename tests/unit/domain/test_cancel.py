@@ -8,6 +8,7 @@ import pytest
 
 from shared.domain import leaves
 from shared.store.table import TenantStore
+from tests.unit.conftest import Requests
 from tests.unit.support import runs
 from tests.unit.support.faults import Faults
 from tests.unit.support.gateway import Api
@@ -197,6 +198,44 @@ def test_tool_worker_that_was_held_up_asks_the_log_again(
     with pytest.raises(TaskFailed, match="RunCancelled"):
         machine.invoke("call_tool", machine.background[0] | {"tool_call_id": "c1"})
     assert server.requests == []
+
+
+@pytest.mark.parametrize("worker", ["call_model", "call_tool"])
+@pytest.mark.parametrize("held_up", [True, False], ids=["held up", "in time"])
+def test_worker_of_a_run_that_goes_on_makes_its_call(
+    api: Api,
+    machine: Machine,
+    model: ScriptedModel,
+    server: ToolServer,
+    faults: Faults,
+    requests: Requests,
+    travel: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    run_id: str,
+    worker: str,
+    held_up: bool,
+) -> None:
+    """Nobody cancels: who was held up reads the log once more, who was not does not, and both call."""
+    from shared.domain import runs as runs_module
+
+    monkeypatch.setattr(leaves, "LEAVE_SECONDS", 60)  # longer than a slow machine takes
+    moment = 61 if held_up else 0
+    pointer = machine.background[0]
+    model.asks(call("lookup", {}, id="c1"))
+    if worker == "call_tool":
+        machine.invoke("call_model", pointer)
+        pointer |= {"tool_call_id": "c1"}
+        faults.at(0, "after", lambda: travel(moment))
+    else:
+
+        def slow(store: TenantStore, plan: Any) -> list[tuple[str, str]]:
+            travel(moment)
+            return []
+
+        monkeypatch.setattr(runs_module, "history", slow)
+    asked = requests.of(lambda: machine.invoke(worker, pointer))
+    assert asked.count("Query") == (2 if held_up else 1)
+    assert len(server.requests if worker == "call_tool" else model.requests) == 1
 
 
 def test_end_that_meets_many_writers_is_written_all_the_same(
