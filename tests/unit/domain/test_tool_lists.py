@@ -1,4 +1,4 @@
-"""Lists of tools: filters with every form of paging, categories, types; and what deploy does to a status."""
+"""Lists of tools: filters with every form of paging, types; and what deploy does to a status."""
 
 from typing import Any
 
@@ -91,13 +91,6 @@ def test_every_form_of_paging_goes_with_filters(api: Api, store: TenantStore, qu
 def test_a_tool_that_is_gone_is_not_listed_with_its_agent(api: Api, some: dict[str, str]) -> None:
     api.delete("/tools/c?force=true")
     assert names(api, "agent_name=support") == ["d"]
-
-
-@pytest.mark.covers("GET /tools/categories")
-def test_categories(api: Api, other: Api, some: dict[str, str]) -> None:
-    assert api.get("/tools/categories").json == [{"name": "news", "count": 1}, {"name": "shop", "count": 2}]
-    assert other.get("/tools/categories").json == []
-    assert api.as_(scopes="agents:read").get("/tools/categories").status == 403
 
 
 @pytest.mark.covers("GET /tools/types")

@@ -1,6 +1,5 @@
 """Tools: what an agent may call. A webhook over HTTP, or one of the platform's own."""
 
-from collections import Counter
 from functools import partial
 from typing import Annotated, Any, Literal
 
@@ -9,7 +8,7 @@ from pydantic import AfterValidator, Field
 from shared import clock
 from shared.clients.address import parse_url
 from shared.domain import named, schemas, tool_requests
-from shared.domain.fields import Flag, JsonSchema, Label, Model, Name, Record, ShortText, Tags, Whole, left_out
+from shared.domain.fields import Flag, JsonSchema, Label, Model, Name, ShortText, Tags, Whole, left_out
 from shared.domain.tool_requests import ArgumentPlace, is_forbidden
 from shared.errors import ConditionFailed, Conflict, NotFound, Unprocessable
 from shared.store import keys
@@ -33,7 +32,6 @@ ExecutionType = Literal["http_webhook", "internal"]
 AuthType = Literal["none", "api_key", "oauth2", "service"]
 ToolStatus = Literal["active", "deprecated"]
 Places = Annotated[dict[str, ArgumentPlace], Field(max_length=100)]
-_MAX_COUNTED = 1_000
 
 
 class AuthConfig(Model):
@@ -133,13 +131,6 @@ class ToolFilter(Model):
     execution_type: ExecutionType | None = None
 
 
-class Category(Record):
-    """A category, and how many tools are in it."""
-
-    name: str
-    count: int
-
-
 def read(item: Item) -> Tool:
     return Tool.model_validate_json(item.doc)
 
@@ -226,13 +217,6 @@ def _of_agent(store: TenantStore, agent_ref: str, limit: int, after: str | None)
     found = store.get_many([keys.tool(tool_id) for tool_id in ids]) if ids else {}
     items = [found[key] for key in map(keys.tool, ids) if key in found]
     return Page(items[:limit], items[limit - 1].sort if len(items) > limit else None)
-
-
-def categories(store: TenantStore) -> list[Category]:
-    """The categories of the newest 1,000 tools, by name; 1 request per megabyte."""
-    items = store.query(keys.TOOLS, limit=_MAX_COUNTED, newest_first=True).items
-    counts = Counter(category for category in (read(item).category for item in items) if category)
-    return [Category(name=name, count=count) for name, count in sorted(counts.items())]
 
 
 def deploy(store: TenantStore, ref: str) -> Tool:

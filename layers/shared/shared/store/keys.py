@@ -41,6 +41,7 @@ SESSIONS = "SESSION_LIST"
 """The sessions in the order in which they began."""
 AUDIT = "AUDIT"
 USAGE = "USAGE"
+CATEGORIES = "TOOL_CATEGORY"
 TENANTS = "TENANT"
 OPERATOR = "_operator"
 """Whose the list of all tenants is. No tenant's id begins with an underscore."""
@@ -193,6 +194,16 @@ def audit(record_id: str) -> Key:
 def usage(day: str) -> Key:
     """What the tenant used on one day, such as `2026-11-21`."""
     return Key(USAGE, day)
+
+
+def category(name: str) -> Key:
+    """How many tools are in a category."""
+    return Key(CATEGORIES, name)
+
+
+def counted_tool(tool_id: str, version: int | None) -> Key:
+    """The mark that a tool's way into this version (None: its end) is counted in the categories."""
+    return Key(f"TOOL#{tool_id}#COUNTED", "END" if version is None else f"{version:010d}")
 
 
 def counters(name: str) -> str:
