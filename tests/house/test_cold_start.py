@@ -78,7 +78,7 @@ DEAR = (
 BROUGHT: dict[str, tuple[set[str], int]] = {
     "agents/get": ({"asyncio", "aws_lambda_powertools.event_handler"}, 49),
     "authorizer/authorize": ({"jwt"}, 37),
-    "audit/record": (set(), 32),
+    "audit/record": (set(), 33),
     "tenants/provision": (set(), 25),
     "runs/call_up": (set(), 40),
     "agent_run/call_model": ({"asyncio", "httpx2", "openai"}, 51),

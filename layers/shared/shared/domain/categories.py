@@ -5,12 +5,15 @@ writes nothing more. A change is counted a second or two after it was made (docs
 """
 
 import json
+from typing import TYPE_CHECKING
 
 from shared import clock
 from shared.domain.fields import Record
 from shared.store import keys
-from shared.store.stream import Written
 from shared.store.table import Add, Item, Put, TenantStore, Write
+
+if TYPE_CHECKING:
+    from shared.store.stream import Written
 
 MAX_NAMED = 1_000
 """Categories that one answer looks at."""
@@ -27,7 +30,7 @@ class Category(Record):
     count: int
 
 
-def count(written: Written) -> tuple[Write, ...]:
+def count(written: "Written") -> tuple[Write, ...]:
     """The writes that count a change of a tool, to be made in one transaction: the second time it fails.
 
     None, if the tool stays in its category.
