@@ -22,12 +22,12 @@ from typing import Any
 from rich.console import Console
 from rich.progress import Progress
 
-from benchmarks import page
+from benchmarks import page, part
 from tests.deploy import building, lambdas_python
 from tests.deploy.real_runtime import Kit, Process
 from tests.house.repository import functions
 
-ROUNDS, QUICK_ROUNDS = 9, 3
+ROUNDS, QUICK_ROUNDS = 9, 1
 BASELINE = "hello world, boto3 in its package"
 # The folder and verb, and the share of the baseline that its INIT shall take at most.
 TARGETS = {
@@ -41,7 +41,7 @@ TARGETS = {
 }
 
 _TOP = 10
-_IMPORT_SAMPLES = 3
+_IMPORT_SAMPLES = part.rounds(3, 1)
 # No route has it, and no worker finds in it what it looks for: after INIT nothing happens.
 _NOTHING = {"httpMethod": "GET", "resource": "/", "path": "/", "headers": {}, "requestContext": {}}
 _CONFIGURATION = {"Environment": {"Variables": {"TABLE_NAME": "table"}}, "FunctionName": "bench", "MemorySize": 512}
@@ -107,8 +107,8 @@ def measure(progress: Callable[[str], None], *, every: bool = False) -> dict[str
 
 
 def _rounds() -> int:
-    """How often each row is started: less with BENCH_QUICK."""
-    return QUICK_ROUNDS if os.environ.get("BENCH_QUICK") else ROUNDS
+    """How often each row is started."""
+    return part.rounds(ROUNDS, QUICK_ROUNDS)
 
 
 def _ours(built: Path, *, every: bool) -> Iterator[_Subject]:

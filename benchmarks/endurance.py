@@ -12,7 +12,7 @@ from benchmarks.client import Client
 from benchmarks.platform import Platform, running
 
 RUNS, QUICK_RUNS = 10_000, 200
-MARKS, QUICK_MARKS = 10, 2
+MARKS, QUICK_MARKS = 10, 1
 _CLIENTS, _SAMPLES = 8, 30
 # The platform saves its state seconds after a change; then the sizes of memory and folder mean something.
 _QUIET_SECONDS = 6

@@ -10,7 +10,7 @@ from typing import Any
 from benchmarks import part, timing
 from benchmarks.platform import running
 
-ROUNDS, QUICK_ROUNDS = 7, 2
+ROUNDS, QUICK_ROUNDS = 7, 1
 NEW, AGAIN = "an empty data folder", "the same folder again"
 
 

@@ -5,6 +5,7 @@ import platform
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
@@ -37,18 +38,27 @@ def overrides(values: Mapping[str, str]) -> list[str]:
     return ["--parameter-overrides", *(f"{name}={value}" for name, value in values.items())]
 
 
+def validate(say: Callable[[str], None]) -> None:
+    """Let SAM look at the template."""
+    say("sam validate --lint")
+    sam(["validate", "--lint"])
+
+
 def build(say: Callable[[str], None]) -> Path:
-    """Validate the template and build it; what did not change since the last time is taken from the cache.
+    """Build the packages, once in a process; what did not change since the last time is taken from the cache.
 
     Returns:
         The folder with the built template and one folder for each function and for the layer.
     """
+    say(f"sam build for {runtime()} on {architecture()}")
+    return _built()
+
+
+@cache
+def _built() -> Path:
     # SAM does not know that the layer depends on these two, so each pair has a cache of its own; and what is made
     # for the tests never lies where `sam deploy` would take it from.
     folder = ROOT / ".aws-sam" / f"{runtime()}-{architecture()}"
-    say("sam validate --lint")
-    sam(["validate", "--lint"])
-    say(f"sam build for {runtime()} on {architecture()}")
     made_for = {"PYTHON_VERSION": runtime().removeprefix("python"), "PLATFORM": _WHEELS[architecture()]}
     command = ["build", "--cached", "--parallel", "--build-dir", f"{folder}/build", "--cache-dir", f"{folder}/cache"]
     sam([*command, *overrides(parameters())], made_for)

@@ -34,6 +34,7 @@ def say(request: pytest.FixtureRequest) -> Say:
 @pytest.fixture(scope="session")
 def built(say: Say) -> Path:
     """The folder that `sam build` filled: the template, a folder for each function, and `SharedLayer`."""
+    building.validate(say)
     return building.build(say)
 
 
