@@ -6,6 +6,8 @@ WORKERS ?= 2
 READY := .venv/.ready
 export PYTHONPATH := layers/shared
 export SAM_CLI_TELEMETRY := 0
+# What was compiled once need not be so again: by the other worker, and by each platform that a test starts.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test test-deploy check check-style check-types check-imports check-template check-drift check-lock fix openapi layer-requirements build bench load contract coverage-table permission-table clean

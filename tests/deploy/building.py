@@ -38,9 +38,8 @@ def overrides(values: Mapping[str, str]) -> list[str]:
     return ["--parameter-overrides", *(f"{name}={value}" for name, value in values.items())]
 
 
-def validate(say: Callable[[str], None]) -> None:
+def validate() -> None:
     """Let SAM look at the template."""
-    say("sam validate --lint")
     sam(["validate", "--lint"])
 
 

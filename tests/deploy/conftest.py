@@ -3,6 +3,7 @@
 import socket
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +35,12 @@ def say(request: pytest.FixtureRequest) -> Say:
 @pytest.fixture(scope="session")
 def built(say: Say) -> Path:
     """The folder that `sam build` filled: the template, a folder for each function, and `SharedLayer`."""
-    building.validate(say)
-    return building.build(say)
+    say("sam validate --lint")
+    with ThreadPoolExecutor(1) as pool:
+        validated = pool.submit(building.validate)
+        found = building.build(say)
+        validated.result()
+    return found
 
 
 @pytest.fixture(scope="session")
