@@ -169,7 +169,7 @@ def _count_uploads_and_logs(count: Callable[..., Any], client: httpx.Client, run
     count("GET /uploads/agents/{id}/artifacts/{filename}", lambda: client.get(file))
     count("POST /agents/{id}/logs", lambda: client.post(f"/agents/{agent_id}/logs", json={"message": "counted"}))
     count("GET /agents/{id}/logs", lambda: client.get(f"/agents/{agent_id}/logs"))
-    count("GET /logs/{id}", lambda: client.get(f"/logs/{agent_id}"))
+    count("GET /logs/{id} (a page)", lambda: client.get(f"/logs/{agent_id}"))
     count("GET /logs/executions/{id}/logs", lambda: client.get(f"/logs/executions/{run_id}/logs"))
 
 

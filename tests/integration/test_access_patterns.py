@@ -18,7 +18,7 @@ TWO_READS = {
     "GET /agents/{id}/logs",
     "GET /agents/{id}/stats (no runs)",
     "GET /logs/executions/{id}/logs",
-    "GET /logs/{id}",
+    "GET /logs/{id} (a page)",
     "GET /runs (a page, by agent)",
     "GET /runs/{id}/stream (of an ended run)",
     "GET /sessions (a page)",
