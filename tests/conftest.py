@@ -5,6 +5,16 @@ from pathlib import Path
 import pytest
 
 _ORDER = ("unit", "house", "integration")
+_LONGEST = (
+    "test_contract.py",
+    "test_kill.py",
+    "test_deployment.py",
+    "test_accounts.py",
+    "test_audit.py",
+    "test_local_runtime.py",
+    "test_streams.py",
+)
+"""Files of integration tests that take longest. They come first of all: one that begins late keeps one worker alone."""
 _HERE = Path(__file__).parent
 
 
@@ -17,6 +27,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: _place(item.path))
 
 
-def _place(file: Path) -> int:
+def _place(file: Path) -> tuple[int, int]:
     kind = file.relative_to(_HERE).parts[0]
-    return _ORDER.index(kind) if kind in _ORDER else len(_ORDER)
+    length = _LONGEST.index(file.name) if kind == "integration" and file.name in _LONGEST else len(_LONGEST)
+    return (_ORDER.index(kind) if kind in _ORDER else len(_ORDER)), length
