@@ -2,9 +2,7 @@
 
 from typing import Annotated
 
-from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
-
-from shared.api import Caller, Prefer, allowed, edge, started, wants_no_wait
+from shared.api import APIGatewayRestResolver, Caller, Prefer, Response, allowed, edge, started, wants_no_wait
 from shared.domain import agent_tasks
 from shared.domain.run_records import Run
 

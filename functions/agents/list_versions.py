@@ -3,9 +3,7 @@
 from functools import partial
 from typing import Annotated
 
-from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Request, Response
-
-from shared.api import Caller, Paging, allowed, edge, listed
+from shared.api import APIGatewayRestResolver, Caller, Paging, Request, Response, allowed, edge, listed
 from shared.domain import agent_versions
 
 app = APIGatewayRestResolver(enable_validation=True)

@@ -2,9 +2,7 @@
 
 from typing import Annotated
 
-from aws_lambda_powertools.event_handler import APIGatewayRestResolver
-
-from shared.api import Caller, IfMatch, allowed, edge, expected_version
+from shared.api import APIGatewayRestResolver, Caller, IfMatch, allowed, edge, expected_version
 from shared.domain import agent_versions
 from shared.domain.agents import Agent
 

@@ -2,9 +2,7 @@
 
 from typing import Annotated
 
-from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
-
-from shared.api import Caller, allowed, edge, empty
+from shared.api import APIGatewayRestResolver, Caller, Response, allowed, edge, empty
 from shared.domain import api_keys
 
 app = APIGatewayRestResolver(enable_validation=True)

@@ -2,9 +2,17 @@
 
 from typing import Annotated
 
-from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
-
-from shared.api import BasicClient, Visitor, XApiKey, basic_client, edge, public, shown_once
+from shared.api import (
+    APIGatewayRestResolver,
+    BasicClient,
+    Response,
+    Visitor,
+    XApiKey,
+    basic_client,
+    edge,
+    public,
+    shown_once,
+)
 from shared.domain import token_exchange
 from shared.domain.tokens import AccessToken
 

@@ -2,9 +2,7 @@
 
 from typing import Annotated
 
-from aws_lambda_powertools.event_handler import APIGatewayRestResolver
-
-from shared.api import Caller, authenticated, edge
+from shared.api import APIGatewayRestResolver, Caller, authenticated, edge
 from shared.domain import users
 
 app = APIGatewayRestResolver(enable_validation=True)

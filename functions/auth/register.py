@@ -2,9 +2,7 @@
 
 from typing import Annotated
 
-from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
-
-from shared.api import Visitor, created, edge, public
+from shared.api import APIGatewayRestResolver, Response, Visitor, created, edge, public
 from shared.domain import registrations
 from shared.domain.users import Profile
 

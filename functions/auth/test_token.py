@@ -2,9 +2,7 @@
 
 from typing import Annotated
 
-from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
-
-from shared.api import Visitor, edge, public, shown_once
+from shared.api import APIGatewayRestResolver, Response, Visitor, edge, public, shown_once
 from shared.domain import token_exchange
 from shared.domain.tokens import AccessToken
 

@@ -2,9 +2,7 @@
 
 from typing import Annotated
 
-from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
-
-from shared.api import Caller, allowed, check, created, edge, replaced
+from shared.api import APIGatewayRestResolver, Caller, Response, allowed, check, created, edge, replaced
 from shared.domain import bindings
 
 app = APIGatewayRestResolver(enable_validation=True)

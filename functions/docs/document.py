@@ -4,9 +4,7 @@ import json
 from functools import lru_cache
 from typing import Annotated, Any
 
-from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Request
-
-from shared.api import Visitor, address, edge, public
+from shared.api import APIGatewayRestResolver, Request, Visitor, address, edge, public
 from shared.api.pages import packaged
 
 app = APIGatewayRestResolver(enable_validation=True)

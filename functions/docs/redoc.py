@@ -2,9 +2,7 @@
 
 from typing import Annotated
 
-from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
-
-from shared.api import Visitor, edge, public
+from shared.api import APIGatewayRestResolver, Response, Visitor, edge, public
 from shared.api.pages import DOCUMENTED, packaged, page
 
 app = APIGatewayRestResolver(enable_validation=True)

@@ -2,9 +2,7 @@
 
 from typing import Annotated
 
-from aws_lambda_powertools.event_handler import APIGatewayRestResolver
-
-from shared.api import Visitor, edge, public
+from shared.api import APIGatewayRestResolver, Visitor, edge, public
 from shared.domain import health
 
 app = APIGatewayRestResolver(enable_validation=True)

@@ -2,9 +2,7 @@
 
 from typing import Annotated
 
-from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Request
-
-from shared.api import MOUNT, Visitor, base_path, edge, public
+from shared.api import MOUNT, APIGatewayRestResolver, Request, Visitor, base_path, edge, public
 from shared.domain.health import Health
 
 app = APIGatewayRestResolver(enable_validation=True)

@@ -2,9 +2,7 @@
 
 from typing import Annotated
 
-from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
-
-from shared.api import Caller, allowed, created, edge
+from shared.api import APIGatewayRestResolver, Caller, Response, allowed, created, edge
 from shared.domain import agent_logs
 
 app = APIGatewayRestResolver(enable_validation=True)

@@ -2,10 +2,7 @@
 
 from typing import Annotated
 
-from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
-from aws_lambda_powertools.event_handler.openapi.params import Header, Query
-
-from shared.api import Caller, allowed, edge
+from shared.api import APIGatewayRestResolver, Caller, Header, Query, Response, allowed, edge
 from shared.api.stream import DOCUMENTED, streamed, watched
 from shared.domain import runs
 

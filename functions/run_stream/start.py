@@ -2,9 +2,7 @@
 
 from typing import Annotated
 
-from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
-
-from shared.api import Caller, allowed, edge
+from shared.api import APIGatewayRestResolver, Caller, Response, allowed, edge
 from shared.api.stream import DOCUMENTED, streamed, watched
 from shared.domain import runs
 

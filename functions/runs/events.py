@@ -2,10 +2,7 @@
 
 from typing import Annotated
 
-from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Request, Response
-from aws_lambda_powertools.event_handler.openapi.params import Query
-
-from shared.api import Caller, allowed, edge, next_page
+from shared.api import APIGatewayRestResolver, Caller, Query, Request, Response, allowed, edge, next_page
 from shared.domain import runs
 from shared.domain.run_records import RunEvent
 

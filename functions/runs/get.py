@@ -2,10 +2,7 @@
 
 from typing import Annotated, Literal
 
-from aws_lambda_powertools.event_handler import APIGatewayRestResolver
-from aws_lambda_powertools.event_handler.openapi.params import Query
-
-from shared.api import Caller, allowed, edge
+from shared.api import APIGatewayRestResolver, Caller, Query, allowed, edge
 from shared.domain import runs
 from shared.domain.run_records import Run
 

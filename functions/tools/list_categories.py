@@ -2,9 +2,7 @@
 
 from typing import Annotated
 
-from aws_lambda_powertools.event_handler import APIGatewayRestResolver
-
-from shared.api import Caller, allowed, edge
+from shared.api import APIGatewayRestResolver, Caller, allowed, edge
 from shared.domain import categories
 
 app = APIGatewayRestResolver(enable_validation=True)

@@ -2,9 +2,7 @@
 
 from typing import Annotated
 
-from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
-
-from shared.api import Caller, allowed, check, edge, started
+from shared.api import APIGatewayRestResolver, Caller, Response, allowed, check, edge, started
 from shared.domain import tool_runs
 from shared.domain.run_records import Run
 

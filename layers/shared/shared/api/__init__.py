@@ -1,4 +1,10 @@
-"""The HTTP edge: who calls, what they may do, how lists page. The only place that knows API Gateway."""
+"""The HTTP edge: who calls, what they may do, how lists page. The only place that knows API Gateway.
+
+What a function needs of Powertools it takes from here, so that it comes when the start knows how (shared.cold_start).
+"""
+
+from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Request, Response
+from aws_lambda_powertools.event_handler.openapi.params import Header, Query
 
 from shared.api.answers import (
     accepted,
@@ -21,11 +27,16 @@ from shared.api.places import MOUNT, address, base_path
 
 __all__ = [
     "MOUNT",
+    "APIGatewayRestResolver",
     "BasicClient",
     "Caller",
+    "Header",
     "IfMatch",
     "Paging",
     "Prefer",
+    "Query",
+    "Request",
+    "Response",
     "Visitor",
     "XApiKey",
     "accepted",
