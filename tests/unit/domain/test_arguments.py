@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from shared.domain import arguments, schemas
+from shared.domain import arguments, plain_schemas, schemas
 from shared.errors import ToolError
 
 
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A slow machine has enough time for what is quick; what would go wrong here takes many minutes, or years."""
-    monkeypatch.setattr(arguments, "_SECONDS", 20.0)
+    monkeypatch.setattr(plain_schemas, "_SECONDS", 20.0)
 
 
 @contextmanager
@@ -24,13 +24,13 @@ def at_once() -> Iterator[None]:
     """Fails a block that takes as long as what is stopped only by its time."""
     started = time.thread_time()
     yield
-    assert time.thread_time() - started < arguments._SECONDS + 2
+    assert time.thread_time() - started < plain_schemas._SECONDS + 2
 
 
 @pytest.fixture
 def hurried(patient: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """A tenth of a second, for what uses its time up."""
-    monkeypatch.setattr(arguments, "_SECONDS", 0.1)
+    monkeypatch.setattr(plain_schemas, "_SECONDS", 0.1)
 
 
 def refused(given: Any, schema: dict[str, Any]) -> str:

@@ -5,23 +5,12 @@ to the model but not evaluated (Python's `re` has no time limit), and everything
 else the processor does meanwhile.
 """
 
-import json
-import time
-from collections.abc import Iterator
-from contextvars import ContextVar
-from functools import cache
 from typing import Any
 
-from jsonschema import Draft202012Validator, ValidationError, validators
-from jsonschema.exceptions import best_match
-from referencing import Registry
-
 from shared import json_text
+from shared.domain import plain_schemas
 from shared.errors import ToolError
 
-_SECONDS = 1.0
-"""Of this thread's own work."""
-_ends_at: ContextVar[float] = ContextVar("_ends_at")
 _SCHEMA_MAPS = {"properties", "$defs", "definitions", "dependentSchemas"}
 _PLAIN_VALUES = {"enum", "const", "default", "examples", "required", "dependentRequired"}
 
@@ -41,7 +30,14 @@ def parse(text: str, schema: dict[str, Any]) -> dict[str, Any]:
     if not schema:
         return arguments
     try:
-        problem = best_match(_validator(without_patterns(schema)).iter_errors(arguments))
+        checked = without_patterns(schema)
+        plain_schemas.begin()
+        if plain_schemas.surely_fits(arguments, checked):
+            return arguments
+        # Rarely needed, and dear to import.
+        from shared.domain import full_schemas
+
+        problem = full_schemas.problem(arguments, checked)
     except RecursionError as error:
         raise ToolError("invalid_schema", "The tool's schema refers to itself without end.") from error
     except ToolError:
@@ -75,55 +71,3 @@ def without_patterns(schema: Any) -> Any:
         else:
             kept[key] = without_patterns(value)
     return kept
-
-
-def _validator(schema: dict[str, Any]) -> Any:
-    """A validator that looks at its time before each keyword, wherever a `$ref` leads it."""
-    _ends_at.set(time.thread_time() + _SECONDS)
-    # An empty registry: a reference is never fetched.
-    return _bounded()(schema, registry=Registry())
-
-
-@cache
-def _bounded() -> Any:
-    """The validators' class: made once, which takes longer than most checks."""
-    checks = Draft202012Validator.VALIDATORS | {"uniqueItems": _unique_items}
-    extend: Any = validators.extend
-    return extend(
-        Draft202012Validator,
-        {word: _timed(check) for word, check in checks.items()},
-        type_checker=Draft202012Validator.TYPE_CHECKER.redefine("boolean", _is_boolean),
-    )
-
-
-def _timed(check: Any) -> Any:
-    def run(validator: Any, value: Any, instance: Any, node: Any) -> Any:
-        _in_time()
-        return check(validator, value, instance, node)
-
-    return run
-
-
-def _is_boolean(_: Any, instance: Any) -> bool:
-    # What `unevaluatedProperties` and `unevaluatedItems` ask of each schema on a walk of their own.
-    _in_time()
-    return isinstance(instance, bool)
-
-
-def _in_time() -> None:
-    if time.thread_time() > _ends_at.get():
-        raise ToolError("invalid_schema", f"The tool's schema takes more than {_SECONDS:g} s to check.")
-
-
-def _unique_items(validator: Any, unique: Any, instance: Any, node: Any) -> Iterator[ValidationError]:
-    """As in jsonschema, which compares each item with each."""
-    if unique and isinstance(instance, list):
-        # 1 and 1.0 are the same number, True is none.
-        plain = json.loads(json.dumps(instance), parse_float=_whole)
-        if len({json.dumps(item, sort_keys=True) for item in plain}) < len(plain):
-            yield ValidationError("has items that are not unique")
-
-
-def _whole(digits: str) -> float:
-    value = float(digits)
-    return int(value) if value.is_integer() else value
