@@ -85,7 +85,7 @@ BROUGHT: dict[str, tuple[set[str], int]] = {
     "tenants/provision": (set(), 25),
     "runs/call_up": (set(), 40),
     "agent_run/call_model": ({"asyncio", "httpx2", "openai"}, 51),
-    "agent_run/call_tool": ({"h11", "httpx"}, 57),
+    "agent_run/call_tool": ({"h11"}, 57),
     "agent_run/fail_run": (set(), 25),
 }
 """Beside it: how many modules of ours, at most."""

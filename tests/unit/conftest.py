@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import httpx
 import httpx2
 import openai
 import pytest
@@ -30,7 +29,7 @@ from tests.unit.support.faults import Faults
 from tests.unit.support.gateway import Api
 from tests.unit.support.machine import Machine
 from tests.unit.support.model import ScriptedModel
-from tests.unit.support.server import ToolServer
+from tests.unit.support.server import ToolServer, exchanging
 from tests.unit.support.table_stream import TableStream
 
 _HERE = Path(__file__).parent
@@ -189,7 +188,8 @@ def model(table: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedModel
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ToolServer]:
     """The servers behind all HTTP tools."""
     servers = ToolServer()
-    monkeypatch.setattr(http, "transport_factory", lambda call: httpx.MockTransport(servers.handle))
+    # Looked up with each call: a test may put its own there.
+    monkeypatch.setattr(http, "exchange", exchanging(lambda request: servers.handle(request)))
     yield servers
     servers.verify()
 

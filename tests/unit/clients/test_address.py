@@ -232,3 +232,35 @@ def test_a_url_that_can_be_misread_opens_nothing(opened: list[str], url: str) ->
     with pytest.raises(http.UrlInvalid) as refused:
         send(url, "example.com", "good.example", "evil.example", "c.example", "127.0.0.1")
     assert (opened, refused.value.sent) == ([], False)
+
+
+def test_what_is_sent_of_a_path_is_what_httpx_sends() -> None:
+    chance = random.Random(5)
+    pieces = [
+        "/",
+        "..",
+        ".",
+        "a",
+        "%2e",
+        "%",
+        "%zz",
+        "?",
+        "=",
+        "&",
+        '"',
+        "<",
+        ">",
+        "`",
+        "{",
+        "}",
+        "|",
+        "^",
+        "[",
+        "~",
+        ";",
+    ]
+    for _ in range(3000):
+        path = "/" + "".join(chance.choices(pieces, weights=[9, 5, 4, *[1] * (len(pieces) - 3)], k=chance.randrange(9)))
+        if not path.endswith("?"):
+            sent = httpx.URL(scheme="https", host="a.example", port=443, raw_path=path.encode()).raw_path
+            assert address.request_target(path) == sent.decode(), path

@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from shared.clients import address, http
+from tests.unit.support.server import exchanging
 
 SECRET = "s3cr3t-value"
 
@@ -222,7 +223,7 @@ def test_addresses_that_swallow_packets_share_the_time(sealed: Sealed, monkeypat
 
 def mocked(monkeypatch: pytest.MonkeyPatch, handler: Callable[[httpx.Request], httpx.Response]) -> None:
     """The seam as the tests of the tool worker use it."""
-    monkeypatch.setattr(http, "transport_factory", lambda _call: httpx.MockTransport(handler))
+    monkeypatch.setattr(http, "exchange", exchanging(handler))
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from shared.domain import arguments, full_schemas, plain_schemas
+from shared.errors import ToolError
 
-_VALUES = [None, True, False, 0, 1, -1, 2.5, 1.0, 10**20, "", "a", "ab", "abc", [], {}]
+_VALUES: list[Any] = [None, True, False, 0, 1, -1, 2.5, 1.0, 10**20, "", "a", "ab", "abc", [], {}]
 _KINDS = ["array", "boolean", "integer", "null", "number", "object", "string"]
 
 
@@ -26,7 +27,10 @@ def _value(chance: random.Random, depth: int) -> Any:
 def _schema(chance: random.Random, depth: int) -> Any:
     if not depth or not chance.randrange(12):
         return chance.choice([True, False, {}, {"type": chance.choice(_KINDS)}])
-    below = lambda: _schema(chance, depth - 1)  # noqa: E731
+
+    def below() -> Any:
+        return _schema(chance, depth - 1)
+
     words: dict[str, Any] = {
         "type": chance.choice([*_KINDS, chance.sample(_KINDS, 4), "object", "object", "array"]),
         "properties": {name: below() for name in chance.sample("abc", chance.randrange(4))},
@@ -122,5 +126,5 @@ def test_a_usual_call_of_a_tool_needs_no_library() -> None:
 
 @pytest.mark.parametrize("change", [{"city": ""}, {"days": 15}, {"units": "old"}, {"hours": ["1"]}, {"more": 1}])
 def test_one_that_does_not_fit_is_refused(change: dict[str, Any]) -> None:
-    with pytest.raises(arguments.ToolError):
+    with pytest.raises(ToolError):
         arguments.parse(json.dumps(_GIVEN | change), _WEATHER)

@@ -1,7 +1,8 @@
 """The servers of HTTP tools, behind the seam of `shared.clients.http`: all checks of that module stay real."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import httpx
@@ -9,6 +10,19 @@ import httpx
 from shared.clients import http
 
 Reply = Callable[[httpx.Request], httpx.Response]
+
+
+def exchanging(handle: Reply) -> Callable[[http.Request, http.Call], AbstractContextManager[http.Response]]:
+    """The seam, for what answers a request as httpx shows it."""
+
+    @contextmanager
+    def exchange(sent: http.Request, _call: http.Call) -> Iterator[http.Response]:
+        target = sent.target
+        url = f"{target.scheme}://{target.host_port}{target.path}"
+        answer = handle(httpx.Request(sent.method, url, headers=sent.headers, content=sent.content))
+        yield http.Response(answer.status_code, answer.headers.raw, [answer.content])
+
+    return exchange
 
 
 class ToolServer:
@@ -33,7 +47,7 @@ class ToolServer:
         return [json.loads(request.content) for request in self.requests]
 
     def handle(self, request: httpx.Request) -> httpx.Response:
-        """The transport: `httpx.MockTransport(server.handle)`."""
+        """What answers: `exchanging(server.handle)`."""
         self.requests.append(request)
         return self.replies.pop(0)(request) if self.replies else httpx.Response(200, json={"ok": True})
 

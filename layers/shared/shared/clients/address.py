@@ -87,6 +87,8 @@ _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"  # "_" is not in RFC 952, bu
 _NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _ASCII = "".join(map(chr, range(0x21, 0x7F)))
+_PATH_SAFE = _ASCII.translate(dict.fromkeys(b'"#<>?`{}'))
+_QUERY_SAFE = _ASCII.translate(dict.fromkeys(b'"#<>'))
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -142,6 +144,18 @@ def parse_url(url: str, params: Sequence[tuple[str, str]] = ()) -> Target:
     if len(path) > URL_MAX_CHARS:
         raise ValueError("the URL is too long with its parameters")
     return Target(scheme, canonical_host(match["host"]), port, path)
+
+
+def request_target(path: str) -> str:
+    """The path and query of a target as they are sent: without ``.`` and ``..``, and with what no URL holds encoded."""
+    whole, mark, query = path.partition("?")
+    kept: list[str] = []
+    for part in whole.split("/"):
+        if part == ".." and len(kept) > 1:
+            kept.pop()
+        elif part not in {".", ".."}:
+            kept.append(part)
+    return quote("/".join(kept) or "/", safe=_PATH_SAFE) + mark + quote(query, safe=_QUERY_SAFE)
 
 
 def canonical_host(host: str) -> str:

@@ -10,11 +10,10 @@ The URL, the name server behind it and the server itself are taken for hostile. 
 4. One deadline covers all of it: name, connect, TLS, every read and every write.
 5. A redirect is an error, an encoded answer is an error (no decompression, no bomb), the body is cut.
 
-No proxy or netrc from the environment, no cookies, no HTTP/2, no retries: most of that is what a
-``httpx.Client`` would add, so there is none. No connection outlives its call: a pooled one would take the
-next tenant past the checks of its own policy.
-
-Only the tool worker imports this module (httpx costs 110-200 ms of cold start).
+No proxy or netrc from the environment, no cookies, no HTTP/2, no retries: most of that is what a client of a
+library would add, so there is none. No connection outlives its call: a pooled one would take the next tenant
+past the checks of its own policy. h11 says what is sent and what an answer is; the socket and its time are ours.
+httpx and httpcore would cost a seventh of the tool worker's cold start.
 
 What may go wrong: ``shared.clients.http_errors``; the names are known here, too.
 """
@@ -25,15 +24,14 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from ipaddress import IPv4Address, IPv6Address
-from typing import cast
 from urllib.parse import urlencode
 
-import httpcore
-import httpx
+import certifi
+import h11
 
 from shared.clients import address
 from shared.clients.http_errors import (
@@ -64,8 +62,11 @@ __all__ = [
     "send",
 ]
 
-HEADERS_MAX_BYTES = 65_536  # of an answer; h11 itself stops reading at about 100 KB without a blank line
+HEADERS_MAX_BYTES = 65_536  # of an answer
+_HEAD_MAX_BYTES = 102_400  # where h11 stops reading when there is no blank line
+_READ_BYTES = 65_536
 
+_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"})
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE = re.compile(r"(?:[!-~](?:[\t -~]*[!-~])?)?")  # visible ASCII, blanks inside; no CR, LF, NUL
@@ -85,12 +86,31 @@ class HttpAnswer:
     Attributes:
         status: 200 to 999, without redirects.
         headers: names in lower case; repeated ones joined by ", ".
-        body: as received, at most ``max_bytes``.
+        body: as received.
     """
 
     status: int
     headers: Mapping[str, str]
     body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is sent, with all of its headers, to whom."""
+
+    method: str
+    target: address.Target
+    headers: Mapping[str, str]
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """The head of an answer as received, and its body as it comes."""
+
+    status: int
+    headers: Sequence[tuple[bytes, bytes]]
+    body: Iterable[bytes]
 
 
 @dataclass(slots=True)
@@ -161,8 +181,8 @@ def send(
         raise HostNotAllowed(f"{target.host} is not an allowed host")
     request = _request(method, target, headers, json_body, form)
     call = Call(ends_at, may_be_private=target.host_port in private_hosts)
-    with transport_factory(call) as transport:
-        return _answer(transport.handle_request(request), call, max_bytes)
+    with exchange(request, call) as response:
+        return _answer(response, call, max_bytes)
 
 
 def _request(
@@ -171,7 +191,7 @@ def _request(
     headers: Mapping[str, str],
     json_body: object | None,
     form: Mapping[str, str] | None,
-) -> httpx.Request:
+) -> Request:
     if method not in _METHODS:
         raise RequestInvalid("the method is not GET, HEAD, POST, PUT, PATCH or DELETE")
     ours = {"accept-encoding": "identity", "connection": "close", "user-agent": "agent-platform"}
@@ -183,7 +203,7 @@ def _request(
         if key in _OWN_HEADERS or key in given:
             raise RequestInvalid("a header is given twice, or is one that only the platform sets")
         given[key] = value
-    content = None
+    content = b""
     if form is not None:
         ours["content-type"] = "application/x-www-form-urlencoded"
         content = urlencode(form).encode()
@@ -193,21 +213,27 @@ def _request(
             content = json.dumps(json_body, allow_nan=False, separators=(",", ":")).encode()
         except (TypeError, ValueError, RecursionError):
             raise RequestInvalid("the body is not JSON") from None
-    url = httpx.URL(scheme=target.scheme, host=target.host, port=target.port, raw_path=target.path.encode())
-    return httpx.Request(method, url, headers=ours | given, content=content)
+    if content or method in _WITH_BODY:
+        ours["Content-Length"] = str(len(content))
+    return Request(method, target, {"Host": _host(target)} | ours | given, content)
 
 
-def _answer(response: httpx.Response, call: Call, max_bytes: int) -> HttpAnswer:
-    status, headers = response.status_code, dict(response.headers)
+def _host(target: address.Target) -> str:
+    """As a client writes it: without the port that the scheme has anyway."""
+    usual = target.port == (443 if target.scheme == "https" else 80)
+    return target.host_port.removesuffix(f":{target.port}") if usual else target.host_port
+
+
+def _answer(response: Response, call: Call, max_bytes: int) -> HttpAnswer:
+    status, headers = response.status, _headers(response.headers)
     if 300 <= status < 400 and "location" in headers:
         raise RedirectRefused(f"the server answered {status} with a redirect", sent=True)
-    if sum(len(name) + len(value) for name, value in response.headers.raw) > HEADERS_MAX_BYTES:
+    if sum(len(name) + len(value) for name, value in response.headers) > HEADERS_MAX_BYTES:
         raise ProtocolFailed("the answer's headers are too long", sent=True)
     if headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
         raise ProtocolFailed("the answer is compressed, although that was not asked for", sent=True)
     body = bytearray()
-    # The stream itself: Response.read() and iter_bytes() know no limit.
-    for chunk in cast("Iterable[bytes]", response.stream):
+    for chunk in response.body:
         body += chunk
         if len(body) > max_bytes:
             raise AnswerTooLarge(f"the answer is longer than {max_bytes} bytes", sent=True)
@@ -215,158 +241,157 @@ def _answer(response: httpx.Response, call: Call, max_bytes: int) -> HttpAnswer:
     return HttpAnswer(status, headers, bytes(body))
 
 
-class PinnedTransport(httpx.BaseTransport):
-    """One connection for one call, to an address that was checked, closed with the call."""
-
-    def __init__(self, call: Call) -> None:
-        self._call = call
-        self._connection: httpcore.HTTPConnection | None = None
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Send ``request`` and read the head of the answer.
-
-        Raises:
-            HttpError: AddressBlocked, ConnectFailed, HttpTimeout or ProtocolFailed.
-        """
-        to = request.url
-        url = httpcore.URL(scheme=to.raw_scheme, host=to.raw_host, port=to.port, target=to.raw_path)
-        self._connection = httpcore.HTTPConnection(
-            origin=url.origin,
-            ssl_context=tls_context() if to.scheme == "https" else None,
-            network_backend=_Backend(self._call),
-        )
-        with _as_protocol_failed(self._call):
-            response = self._connection.handle_request(
-                httpcore.Request(request.method, url, headers=request.headers.raw, content=request.read())
-            )
-        return httpx.Response(response.status, headers=response.headers, stream=_Body(response, self._call))
-
-    def close(self) -> None:
-        """Close the connection, whatever state it is in."""
-        if self._connection is not None:
-            self._connection.close()
+def _headers(received: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for raw_name, raw in received:
+        try:
+            value = raw.decode()
+        except UnicodeDecodeError:
+            value = raw.decode("latin-1")
+        name = raw_name.decode("ascii").lower()
+        found[name] = f"{found[name]}, {value}" if name in found else value
+    return found
 
 
-# The seam for tests of what calls this module: `lambda call: httpx.MockTransport(handler)`. All checks of the
-# URL, the request and the answer stay real; the handler may raise the errors above.
-transport_factory: Callable[[Call], httpx.BaseTransport] = PinnedTransport
+@contextmanager
+def _exchange(request: Request, call: Call) -> Iterator[Response]:
+    """One connection for one call, closed with it."""
+    target = request.target
+    with closing(_Stream(_connected(target.host, target.port, call), call)) as stream:
+        if target.scheme == "https":
+            stream.start_tls(target.host)
+        yield _response(request, stream, call)
+
+
+# The seam for tests of what calls this module; it may raise the errors above. All checks stay real.
+exchange: Callable[[Request, Call], AbstractContextManager[Response]] = _exchange
 
 
 @cache
 def tls_context() -> ssl.SSLContext:
     """Certifi's authorities, nothing from the environment; made once, because loading them takes 20-70 ms."""
-    return httpx.create_ssl_context(trust_env=False)
+    return ssl.create_default_context(cafile=certifi.where())
+
+
+class _BrokenOff(Exception):
+    """The connection ended in the middle."""
+
+
+def _response(request: Request, stream: "_Stream", call: Call) -> Response:
+    """Send the request and read the head of the answer."""
+    connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=_HEAD_MAX_BYTES)
+    with _as_protocol_failed(call):
+        path = address.request_target(request.target.path)
+        head = h11.Request(method=request.method, target=path, headers=list(request.headers.items()))
+        message = connection.send(head) or b""
+        if request.content:
+            message += connection.send(h11.Data(data=request.content)) or b""
+        message += connection.send(h11.EndOfMessage()) or b""
+        # A server may answer, such as 413, and take no more: then it is the answer that counts.
+        with suppress(_BrokenOff):
+            stream.write(message)
+        event = _next(connection, stream)
+        while isinstance(event, h11.InformationalResponse):
+            event = _next(connection, stream)
+        if not isinstance(event, h11.Response):
+            raise _BrokenOff
+        return Response(event.status_code, event.headers.raw_items(), _body(connection, stream, call))
+
+
+def _body(connection: h11.Connection, stream: "_Stream", call: Call) -> Iterator[bytes]:
+    with _as_protocol_failed(call):
+        while isinstance(event := _next(connection, stream), h11.Data):
+            yield bytes(event.data)
+
+
+def _next(connection: h11.Connection, stream: "_Stream") -> object:
+    while (event := connection.next_event()) is h11.NEED_DATA:
+        connection.receive_data(stream.read())
+    return event
 
 
 @contextmanager
 def _as_protocol_failed(call: Call) -> Iterator[None]:
     try:
         yield
-    except (httpcore.ProtocolError, httpcore.NetworkError):
+    except (h11.ProtocolError, _BrokenOff):
         # "from None": h11 quotes what it could not parse, and that may be a header with a secret.
         raise ProtocolFailed("the server broke off, or did not speak HTTP", sent=call.sent) from None
 
 
-class _Body(httpx.SyncByteStream):
-    def __init__(self, response: httpcore.Response, call: Call) -> None:
-        self._response = response
-        self._call = call
+def _connected(host: str, port: int, call: Call) -> socket.socket:
+    """Resolve, check all, then connect to the first address that answers: the one place where a name becomes a socket.
 
-    def __iter__(self) -> Iterator[bytes]:
-        with _as_protocol_failed(self._call):
-            yield from self._response.iter_stream()
-
-    def close(self) -> None:
-        self._response.close()
-
-
-class _Backend(httpcore.NetworkBackend):
-    """Opens connections for httpcore: the one place where a name becomes a socket."""
-
-    def __init__(self, call: Call) -> None:
-        self._call = call
-
-    def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
-    ) -> httpcore.NetworkStream:
-        """Resolve, check all, then connect to the first address that answers."""
+    Raises:
+        HttpError: AddressBlocked, ConnectFailed or HttpTimeout.
+    """
+    try:
+        addresses = address.resolve(host, port, call.remaining())
+    except TimeoutError:
+        raise HttpTimeout(f"{host} took longer to resolve than the time limit") from None
+    except (OSError, UnicodeError):
+        raise ConnectFailed(f"{host} does not resolve") from None
+    if not all(_may_reach(found, call) for found in addresses):
+        raise AddressBlocked(f"{host} has an address that is not public")
+    attempts = addresses[:_CONNECT_ATTEMPTS]
+    for position, found in enumerate(attempts):
+        # A fair share each, so that an address that swallows packets leaves time for the next one.
+        share = call.remaining() / (len(attempts) - position)
         try:
-            addresses = address.resolve(host, port, self._call.remaining())
-        except TimeoutError:
-            raise HttpTimeout(f"{host} took longer to resolve than the time limit") from None
-        except (OSError, UnicodeError):
-            raise ConnectFailed(f"{host} does not resolve") from None
-        if not all(map(self._may_reach, addresses)):
-            raise AddressBlocked(f"{host} has an address that is not public")
-        attempts = addresses[:_CONNECT_ATTEMPTS]
-        for position, found in enumerate(attempts):
-            # A fair share each, so that an address that swallows packets leaves time for the next one.
-            share = self._call.remaining() / (len(attempts) - position)
-            try:
-                return _Stream(address.connect(found, port, share), self._call)
-            except OSError:
-                continue
-        self._call.remaining()
-        raise ConnectFailed(f"no connection to {host}")
-
-    def _may_reach(self, found: IPv4Address | IPv6Address) -> bool:
-        return address.is_public(found) or (self._call.may_be_private and address.is_operator_network(found))
+            return address.connect(found, port, share)
+        except OSError:
+            continue
+    call.remaining()
+    raise ConnectFailed(f"no connection to {host}")
 
 
-class _Stream(httpcore.NetworkStream):
+def _may_reach(found: IPv4Address | IPv6Address, call: Call) -> bool:
+    return address.is_public(found) or (call.may_be_private and address.is_operator_network(found))
+
+
+class _Stream:
     """A socket whose every operation ends with the call.
 
-    httpcore's own stream applies a timeout to each system call: a peer that takes or gives single bytes, each
-    just in time, holds it for ever. So the ``timeout`` arguments below give way to what remains of the call.
+    A timeout for each would not do: a peer that takes or gives single bytes, each just in time, holds it for ever.
     """
 
     def __init__(self, connected: socket.socket, call: Call) -> None:
         self._socket = connected
         self._call = call
 
-    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        """Up to ``max_bytes``; empty at the end."""
-        with self._until_deadline(httpcore.ReadError):
-            return self._socket.recv(max_bytes)
+    def read(self) -> bytes:
+        """What has come; empty at the end."""
+        with self._until_deadline():
+            return self._socket.recv(_READ_BYTES)
 
-    def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        """All of ``buffer``. A WriteError makes httpcore look for an early answer, such as 413."""
-        rest = memoryview(buffer)
+    def write(self, data: bytes) -> None:
+        """All of it."""
+        rest = memoryview(data)
         while rest:
-            with self._until_deadline(httpcore.WriteError):
+            with self._until_deadline():
                 self._call.sent = True  # before send(): a failed one may have sent a part
                 rest = rest[self._socket.send(rest) :]
 
-    def start_tls(
-        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
-    ) -> httpcore.NetworkStream:
+    def start_tls(self, host: str) -> None:
         """Handshake. OpenSSL's loop in CPython counts one deadline over all of its reads and writes."""
+        context = tls_context()
+        context.set_alpn_protocols(["http/1.1"])
         try:
-            with self._until_deadline(httpcore.ConnectError):
-                secure = ssl_context.wrap_socket(self._socket, server_hostname=server_hostname)
-        except httpcore.ConnectError:
-            self.close()
-            raise ConnectFailed(f"no trusted TLS connection to {server_hostname}") from None
-        except BaseException:
-            self.close()
-            raise
-        return _Stream(secure, self._call)
+            with self._until_deadline():
+                self._socket = context.wrap_socket(self._socket, server_hostname=host)
+        except _BrokenOff:
+            raise ConnectFailed(f"no trusted TLS connection to {host}") from None
 
     def close(self) -> None:
         """Close the socket."""
         self._socket.close()
 
     @contextmanager
-    def _until_deadline(self, failure: type[Exception]) -> Iterator[None]:
+    def _until_deadline(self) -> Iterator[None]:
         self._socket.settimeout(self._call.remaining())
         try:
             yield
         except TimeoutError:
             raise HttpTimeout("the call took longer than its time limit", sent=self._call.sent) from None
         except OSError:
-            raise failure from None
+            raise _BrokenOff from None

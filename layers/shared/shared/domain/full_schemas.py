@@ -20,7 +20,8 @@ def problem(value: Any, schema: dict[str, Any]) -> ValidationError | None:
         RecursionError: the schema refers to itself without end. Others, of the resolver: to nowhere.
     """
     # An empty registry: a reference is never fetched.
-    return best_match(_bounded()(schema, registry=Registry()).iter_errors(value))
+    found: ValidationError | None = best_match(_bounded()(schema, registry=Registry()).iter_errors(value))
+    return found
 
 
 @cache
