@@ -16,24 +16,14 @@ from benchmarks import in_memory, part
 from benchmarks.in_memory import Item, Table
 from shared.domain.scopes import PLATFORM
 from tests.integration.counting import counted
-from tests.unit.support.gateway import Answer, Api
+from tests.integration.growing import NUMBER, First, each_once
 
 SIZES, QUICK_SIZES = (10, 1_000, 100_000), (10, 1_000, 10_000)
 TENANTS, QUICK_TENANTS = (100, 10_000), (100, 1_000)
 TENANT = "tenant_growth"
 _TOOL_ENDPOINT = "https://tools.example.com/echo"
 _ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_NUMBER = "000000"
 _FIRST_EVENTS = 100
-
-_NARROWED = (
-    "agents?q=grown",
-    "agents?status=draft",
-    "agents?kind=llm",
-    "tools?category=grown",
-    "tools?status=active",
-    "runs?status=succeeded",
-)
 
 Counts = tuple[int, float, float]
 """Requests, read units and write units."""
@@ -107,9 +97,9 @@ class _World:
         self._operator = in_memory.api("operator", " ".join(["admin", *sorted(PLATFORM)]))
         tenant = self._operator.post("/tenants", {"id": TENANT, "name": TENANT, "plan": "unlimited"})
         assert tenant.status == 201, tenant.text
-        self._agent = self._api.make("/agents", name=f"grown {_NUMBER}")["id"]
-        self._api.make("/tools", name=f"grown_{_NUMBER}", endpoint=_TOOL_ENDPOINT, category="grown")
-        run = {"agent_id": self._agent, "input_message": "Good morning", "session_id": f"session-{_NUMBER}"}
+        self._agent = self._api.make("/agents", name=f"grown {NUMBER}")["id"]
+        self._api.make("/tools", name=f"grown_{NUMBER}", endpoint=_TOOL_ENDPOINT, category="grown")
+        run = {"agent_id": self._agent, "input_message": "Good morning", "session_id": f"session-{NUMBER}"}
         self._run = self._api.make("/runs", **run)["id"]
         # A refused call leaves an audit record, and nothing else.
         assert self._api.post("/agents", {"nonsense": 1}).status == 422
@@ -127,7 +117,7 @@ class _World:
         """Whether it stands with all others of its kind, and not below one of them."""
         below = item["pk"]["S"].replace(self._agent, "") if item["pk"]["S"].endswith("#RUN") else item["pk"]["S"]
         text = json.dumps(item)
-        return not _ID.search(below) and bool(_ID.search(text) or _NUMBER in text)
+        return not _ID.search(below) and bool(_ID.search(text) or NUMBER in text)
 
     def grow(self, begin: int, end: int) -> None:
         """More of all that stands in lists, as many of each; the runs are the first agent's, too, and its log grows."""
@@ -155,46 +145,24 @@ class _World:
         name = f"{self._names:07d}x"
         found: dict[str, Counts] = {}
 
-        def count(operation: str, body: Any = None, path: str = "", api: Api = self._api) -> Answer:
+        def count(operation: str, body: Any = None, path: str = "", *, by_operator: bool = False) -> Any:
+            api = self._operator if by_operator else self._api
             method, _, route = operation.partition(" ")
             with counted() as tally:
                 answer = api.call(method, path or route) if body is None else api.call(method, path or route, body)
             assert answer.status < 300, f"{operation}: {answer.text}"
             found[operation] = tally.total, tally.read_units, tally.write_units
-            return answer
+            return answer.json if answer.text else None
 
-        agent, run = f"/agents/{self._agent}", f"/runs/{self._run}"
-        count("GET /agents/{id}", path=agent)
-        count("GET /agents/{name}", path=f"/agents/grown {_NUMBER}")
-        for things in ("agents", "tools", "runs", "sessions", "audit", "api-keys", "users", "executions"):
-            count(f"GET /{things}?limit=5")
-        for query in _NARROWED:
-            count(f"GET /{query}&limit=5")
-        count("GET /tools/categories")
-        count("GET /runs?agent_id={id}&limit=5", path=f"/runs?agent_id={self._agent}&limit=5")
-        count("GET /runs/{id}", path=run)
-        count("GET /runs/{id}/events?limit=5", path=f"{run}/events?limit=5")
-        count("GET /sessions/{id}/messages", path=f"/sessions/session-{_NUMBER}/messages")
-        count("GET /tenants?limit=3", api=self._operator)
-        count("GET /tenants/{id}/usage", path=f"/tenants/{TENANT}/usage", api=self._operator)
-        tool = count("POST /tools", {"name": f"made_{name}", "endpoint": _TOOL_ENDPOINT}).json["id"]
-        new = count("POST /agents", {"name": f"made {name}"}).json["id"]
-        count("PATCH /agents/{id}", {"role": "counter"}, f"/agents/{new}")
-        count("POST /agents/{id}/tools/{id}", path=f"/agents/{new}/tools/{tool}")
-        count("POST /agents/{id}/publish", path=f"/agents/{new}/publish")
-        asked = count("POST /runs (one tool)", {"agent_id": new, "input_message": f"Use made_{name}"}, "/runs").json
-        assert len(asked["tools_called"]) == 1, asked
-        session = {"agent_id": self._agent, "input_message": "Good morning", "session_id": f"session-{name}"}
-        count("POST /runs (no tool, a new session)", session, "/runs")
-        count("DELETE /agents/{id}", path=f"/agents/{new}")
-        count("DELETE /tools/{id}", path=f"/tools/{tool}")
+        first = First(TENANT, self._agent, self._run, _TOOL_ENDPOINT)
+        each_once(first, name, count)
         return found
 
 
 def _copier(original: Item, keep: Iterable[str]) -> Callable[[int], Item]:
     """Makes the copy of this number: with its own ids and names, and with all else in common, since memory is short."""
     ids = {name: set(_ID.findall(_text(value))) - set(keep) for name, value in original.items()}
-    changing = [name for name, value in original.items() if ids[name] or _NUMBER in _text(value)]
+    changing = [name for name, value in original.items() if ids[name] or NUMBER in _text(value)]
     texts = {name: (_text(original[name]), next(iter(original[name]))) for name in changing}
     # A stamp makes the reader of the table's stream write an audit record; these have theirs.
     common = {name: value for name, value in original.items() if name not in changing and name != "by"}
@@ -204,7 +172,7 @@ def _copier(original: Item, keep: Iterable[str]) -> Callable[[int], Item]:
         for name, (text, kind) in texts.items():
             if name == "by":
                 continue
-            new = text.replace(_NUMBER, f"{number:06d}")
+            new = text.replace(NUMBER, f"{number:06d}")
             for one in ids[name]:
                 new = new.replace(one, f"{one[:-6]}{number:06x}")
             made[name] = {kind: new if kind == "S" else json.loads(new)}
