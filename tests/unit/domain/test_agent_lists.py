@@ -152,7 +152,9 @@ def test_agent_that_is_gone_is_left_out(api: Api, store: TenantStore) -> None:
 @pytest.mark.parametrize(
     ("query", "taken"),
     [
-        ("status=draft", ["Query", "BatchGetItem"]),
+        # Both kinds can be drafts.
+        ("status=draft", ["Query", "Query", "BatchGetItem"]),
+        ("status=published", ["Query", "BatchGetItem"]),
         ("status=draft&kind=llm", ["Query", "BatchGetItem"]),
         ("kind=llm", ["Query", "Query", "Query", "BatchGetItem"]),
         ("status=ready", ["Query"]),
