@@ -1,0 +1,345 @@
+"""A run of an agent: what goes in, what comes out, and what holds when the system has fewer walls."""
+
+import os
+import sys
+import sysconfig
+import tempfile
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from shared.sandbox import results, runs
+from tests.unit.support.sandbox import GOOD, SMALL, call, write
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="the walls are Linux's")
+PATIENT = replace(SMALL, seconds=20)
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "runs").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "runs"))
+    return tmp_path / "agent"
+
+
+def test_the_payload_goes_in_and_the_result_comes_out(place: Path) -> None:
+    outcome = call(place, GOOD, {"input": "Grüße", "more": [1, 2.5, None, True]})
+    assert outcome.status == "succeeded"
+    assert outcome.reason == "completed"
+    assert outcome.result == '{"got":{"input":"Grüße","more":[1,2.5,null,true]}}'
+    assert outcome.error is None
+
+
+def test_a_large_payload_goes_in(place: Path) -> None:
+    outcome = call(place, "def handle(payload): return len(payload)", "x" * 1_000_000, PATIENT)
+    assert outcome.result == "1000000"
+
+
+def test_an_agent_has_threads_event_loops_files_and_the_standard_library(place: Path) -> None:
+    source = """
+        import asyncio, concurrent.futures, decimal, hashlib, os, random, sqlite3, tempfile, zoneinfo
+
+        async def one(): return 1
+
+        def handle(payload):
+            with concurrent.futures.ThreadPoolExecutor(4) as pool:
+                total = sum(pool.map(int, "1234"))
+            with tempfile.NamedTemporaryFile("w") as file:
+                file.write("x")
+            random.random()
+            zoneinfo.ZoneInfo("Europe/Berlin") if zoneinfo.TZPATH and os.path.isdir("/usr/share/zoneinfo") else None
+            rows = sqlite3.connect(":memory:").execute("select 2").fetchone()
+            return [total, asyncio.run(one()), rows[0], os.listdir("."), sorted(os.environ)]
+    """
+    outcome = call(place, source, limits=PATIENT)
+    assert outcome.result == '[10,1,2,[],["HOME","LANG","PATH","TMPDIR"]]', outcome
+
+
+def test_what_it_prints_and_logs_becomes_lines_with_levels(place: Path) -> None:
+    source = r"""
+        import logging, os, sys
+
+        def handle(payload):
+            print("plain")
+            print("to the other", file=sys.stderr)
+            logging.getLogger("mine").warning("careful")
+            logging.info("quiet")
+            logging.debug("never seen")
+            os.write(1, b"no text: \xff\x00\n")
+            os.write(1, b"without an end")
+    """
+    outcome = call(place, source)
+    assert {(line.level, line.message) for line in outcome.logs} == {
+        ("INFO", "plain"),
+        ("ERROR", "to the other"),
+        ("WARNING", "WARNING:mine:careful"),
+        ("INFO", "INFO:root:quiet"),
+        ("INFO", "no text: \N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER}"),
+        ("INFO", "without an end"),
+    }
+
+
+def test_lines_are_cut_and_counted() -> None:
+    lines = results.Lines("INFO")
+    for _ in range(3):
+        lines.feed(b"x" * results.MAX_LINE * 3)
+    lines.feed(b"\n" + b"y\n" * 2 * results.MAX_LINES)
+    lines.end()
+    assert len(lines.found) == results.MAX_LINES
+    assert len(lines.found[0].message) == results.MAX_LINE
+
+
+def test_an_error_is_told_with_the_agents_own_frames(place: Path) -> None:
+    outcome = call(place, "def handle(payload):\n    raise ValueError('x' * 9999)\n")
+    assert (outcome.status, outcome.reason) == ("failed", "agent_error")
+    assert outcome.error == f"ValueError: {'x' * 2000}"
+    assert outcome.logs[0].message == "Traceback (most recent call last):"
+    assert outcome.logs[1].message.endswith('main.py", line 2, in handle')
+
+
+@pytest.mark.parametrize(
+    ("entrypoint", "reason"),
+    [
+        ("main:nothing", "entrypoint_missing"),
+        ("main:VALUE", "entrypoint_missing"),
+        ("main:", "entrypoint_missing"),
+        ("nowhere:handle", "import_failed"),
+        ("", "import_failed"),
+    ],
+)
+def test_an_entrypoint_that_is_none(place: Path, entrypoint: str, reason: str) -> None:
+    outcome = runs.run(write(place, GOOD + "VALUE = 1\n"), entrypoint, None, SMALL)
+    assert (outcome.status, outcome.reason) == ("failed", reason)
+
+
+def test_an_agent_may_have_a_package_called_as_ours(place: Path) -> None:
+    write(place, "from shared import mine\ndef handle(payload): return mine.VALUE\n")
+    (place / "shared").mkdir()
+    (place / "shared" / "__init__.py").touch()
+    (place / "shared" / "mine.py").write_text("VALUE = 7\n")
+    assert runs.run(place, "main:handle", None, SMALL).result == "7"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        """
+        import os, threading, time
+        def work():
+            while True:
+                print("still here", flush=True)
+                time.sleep(0.01)
+        def handle(payload):
+            threading.Thread(target=work).start()
+            return 1
+        """,
+        """
+        import atexit, os, time
+        os._exit = lambda code: None
+        atexit.register(time.sleep, 60)
+        def handle(payload): return 1
+        """,
+    ],
+    ids=["a thread that outlives the answer", "an end that is none"],
+)
+def test_nothing_runs_on_behind_the_answer(place: Path, source: str) -> None:
+    outcome = call(place, source, limits=PATIENT)
+    assert (outcome.status, outcome.result) == ("succeeded", "1")
+    assert outcome.duration_ms < PATIENT.seconds * 1000
+
+
+def test_what_it_writes_of_its_own_accord_is_a_result_like_any_other(place: Path) -> None:
+    """A forged answer is the agent's own answer: it is checked as such, and gains nothing."""
+    source = """
+        import os, time
+        def handle(payload):
+            for file in range(3, 256):
+                try:
+                    os.write(file, b'{"result": {"forged": true}, "walls": ["all"], "status": "paid"}\\n')
+                except OSError:
+                    pass
+            time.sleep(60)
+    """
+    outcome = call(place, source, limits=PATIENT)
+    assert (outcome.status, outcome.result) == ("succeeded", '{"forged":true}')
+    assert "all" not in outcome.walls
+
+
+def test_a_run_is_stopped_when_somebody_asks_for_it(place: Path) -> None:
+    asked = threading.Event()
+
+    def stopped() -> bool:
+        asked.set()
+        return True
+
+    outcome = call(place, "import time\ndef handle(payload): time.sleep(60)\n", limits=PATIENT, stopped=stopped)
+    assert (outcome.status, outcome.reason) == ("cancelled", "cancelled")
+    assert asked.is_set()
+
+
+def test_nothing_stays_of_a_run(place: Path) -> None:
+    source = """
+        import os
+        def handle(payload):
+            found = os.listdir(".") + os.listdir(os.environ["TMPDIR"])
+            open("kept", "w").write("x")
+            return found
+    """
+    for n in range(2):
+        assert call(place.with_name(f"agent{n}"), source).result == "[]"
+    assert list((place.parent / "runs").iterdir()) == []
+
+
+def test_runs_at_once_know_nothing_of_each_other(place: Path) -> None:
+    source = """
+        import os, time
+        def handle(payload):
+            open(payload, "w").close()
+            time.sleep(0.3)
+            return [os.listdir("."), os.getpid()]
+    """
+    found: dict[int, str | None] = {}
+
+    def one(n: int) -> None:
+        found[n] = call(place.with_name(f"agent{n}"), source, f"mine-{n}", PATIENT).result
+
+    threads = [threading.Thread(target=one, args=(n,)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(f'["mine-{n}"]' in (found[n] or "") for n in range(4)), found
+
+
+@linux
+def test_without_a_wall_that_is_needed_nothing_is_run(place: Path) -> None:
+    limits = replace(PATIENT, walls=frozenset({"user"}), needs=frozenset({"filter"}))
+    outcome = call(place, "print('loaded')\n" + GOOD, limits=limits)
+    assert (outcome.status, outcome.reason) == ("failed", "sandbox_failed")
+    assert outcome.error == "This system has no sandbox with filter."
+    assert outcome.logs == []
+
+
+_HARMLESS_WITHOUT_FILTER = {
+    "reaches the network": (
+        "agent_error",
+        "import socket\ndef handle(p): socket.create_connection(('169.254.169.254', 80), 5)",
+    ),
+    "reaches this machine": (
+        "agent_error",
+        "import socket\ndef handle(p): socket.create_connection(('127.0.0.1', 9001), 5)",
+    ),
+    "forks until it cannot": (
+        "agent_error",
+        """
+        import os, time
+        def handle(p):
+            while True:
+                if os.fork() == 0: time.sleep(60)
+        """,
+    ),
+    "kills everybody": ("killed", "import os\ndef handle(p): os.kill(0, 9); os.kill(-1, 9)"),
+    "reads the host": ("agent_error", "def handle(p): return open('/etc/passwd').read()"),
+    "becomes root": ("agent_error", "import os\ndef handle(p): os.setuid(0)"),
+    "mounts": (
+        "agent_error",
+        "import ctypes\ndef handle(p): assert ctypes.CDLL(None).mount(b'n', b'/tmp', b'tmpfs', 0, b'') == 0",
+    ),
+}
+
+
+@linux
+@pytest.mark.parametrize("name", _HARMLESS_WITHOUT_FILTER)
+def test_namespaces_hold_without_the_filter(place: Path, name: str) -> None:
+    reason, source = _HARMLESS_WITHOUT_FILTER[name]
+    limits = replace(PATIENT, walls=frozenset({"namespaces", "user"}))
+    outcome = call(place, source, limits=limits)
+    if "namespaces" not in outcome.walls:
+        pytest.skip("this system gives no namespaces")
+    assert (outcome.status, outcome.reason) == ("failed", reason), outcome
+
+
+@linux
+def test_a_daemon_ends_with_its_namespace(place: Path) -> None:
+    read_end, write_end = os.pipe()
+    source = """
+        import os, time
+        def handle(p):
+            if os.fork() == 0:
+                os.setsid()
+                if os.fork() == 0:
+                    os.closerange(0, 3)
+                    time.sleep(600)
+                os._exit(0)
+            return 1
+    """
+    limits = replace(PATIENT, walls=frozenset({"namespaces", "user"}))
+    os.close(write_end)
+    os.close(read_end)
+    outcome = call(place, source, limits=limits)
+    if "namespaces" not in outcome.walls:
+        pytest.skip("this system gives no namespaces")
+    # The way of the answer is open in the daemon too: that it ended shows that nobody holds it.
+    assert (outcome.status, outcome.result) == ("succeeded", "1")
+
+
+_STDLIB = Path(sysconfig.get_path("stdlib"))
+_REACHABLE = os.geteuid() != 0 or all(folder.stat().st_mode & 0o005 == 0o005 for folder in [_STDLIB, *_STDLIB.parents])
+_WITHOUT_NAMESPACES = {
+    "fills the disk": (
+        "disk_used_up",
+        "def handle(p):\n    for n in range(10**9):\n        open(str(n), 'wb').write(bytes(100_000))",
+    ),
+    "makes files": ("disk_used_up", "def handle(p):\n    for n in range(10**9): open(str(n), 'w').close()"),
+    "makes folders in folders": (
+        "disk_used_up",
+        "import os\ndef handle(p):\n    for n in range(10**9): os.mkdir('d'); os.chdir('d')",
+    ),
+    "forks": ("agent_error", "import os\ndef handle(p): os.fork()"),
+    "connects": ("agent_error", "import socket\ndef handle(p): socket.create_connection(('127.0.0.1', 9001), 5)"),
+    "kills its parent": ("agent_error", "import os\ndef handle(p): os.kill(os.getppid(), 9)"),
+    "reads its parent's environment": (
+        "agent_error",
+        "import os\ndef handle(p): return open(f'/proc/{os.getppid()}/environ').read()",
+    ),
+}
+
+
+@linux
+@pytest.mark.skipif(not _REACHABLE, reason="this Python is its owner's alone")
+@pytest.mark.parametrize("name", _WITHOUT_NAMESPACES)
+def test_the_filter_and_the_user_hold_without_namespaces(place: Path, name: str) -> None:
+    reason, source = _WITHOUT_NAMESPACES[name]
+    for folder in (place.parent, *place.parent.parents[:2]):
+        folder.chmod(0o755)
+    limits = replace(PATIENT, walls=frozenset({"filter", "user"}))
+    outcome = call(place, source, limits=limits)
+    assert (outcome.status, outcome.reason) == ("failed", reason), outcome
+    assert list((place.parent / "runs").iterdir()) == []
+
+
+def test_a_folder_of_any_depth_is_wiped(tmp_path: Path) -> None:
+    top = tmp_path / "top"
+    top.mkdir()
+    os.symlink(tmp_path, top / "link")
+    (tmp_path / "stays").touch()
+    before = os.getcwd()
+    os.chdir(top)
+    for _ in range(3000):
+        os.mkdir("d")
+        os.chdir("d")
+    os.chdir(before)
+    runs.wipe(top)
+    assert not top.exists()
+    assert (tmp_path / "stays").exists()
+
+
+def test_a_folder_is_measured_without_following_links(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "a").write_bytes(b"x" * 10_000)
+    (tmp_path / "folder" / "link").symlink_to(tmp_path)
+    assert runs.fills(tmp_path / "folder", 8_000, 100)
+    assert runs.fills(tmp_path / "folder", 10**6, 1)
+    assert not runs.fills(tmp_path / "folder", 10**6, 2)
