@@ -64,6 +64,10 @@ def _built(_: Function, answer: Any) -> None:
     assert version.status == "ready", version.build_log
 
 
+def _ran(_: Function, answer: Any) -> None:
+    assert (answer["status"], answer["result"]) == ("succeeded", '{"input":"hello"}'), answer
+
+
 def _provisioned(_: Function, answer: Any) -> None:
     item = TenantStore(world.OTHER_TENANT).get(keys.TENANT)
     assert item is not None
@@ -71,12 +75,14 @@ def _provisioned(_: Function, answer: Any) -> None:
 
 
 _WORKERS: dict[str, Callable[[Function, Any], None]] = {
+    "agent_run/call_code": _log_ends_with("result"),
     "agent_run/call_model": _log_ends_with("result"),
     "agent_run/call_tool": _log_ends_with("tool.completed"),
     "agent_run/fail_run": _log_ends_with("error"),
     "audit/record": _recorded,
     "authorizer/authorize": _allowed,
     "builder/build": _built,
+    "code_runner/run": _ran,
     "runs/call_up": _called_up,
     "tenants/provision": _provisioned,
 }

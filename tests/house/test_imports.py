@@ -57,7 +57,12 @@ def test_only_who_deals_with_tokens_loads_what_makes_them() -> None:
 
 @pytest.mark.parametrize(
     ("worker", "needless"),
-    [("call_model", {"jsonschema", "httpx"}), ("call_tool", {"openai"}), ("fail_run", set(HEAVY))],
+    [
+        ("call_model", {"jsonschema", "httpx"}),
+        ("call_tool", {"openai"}),
+        ("call_code", set(HEAVY)),
+        ("fail_run", set(HEAVY)),
+    ],
 )
 def test_a_cold_start_of_a_worker_loads_what_it_needs(worker: str, needless: set[str]) -> None:
     (names,) = _brought([FUNCTIONS / "agent_run" / f"{worker}.py"]).values()

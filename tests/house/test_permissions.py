@@ -9,9 +9,15 @@ from local.permissions import Grant, Need, listed
 from tests.house.policies import boundary, policies, spelled
 from tests.house.repository import ROOT, deployed, functions, resources
 
-# What the Service Authorization Reference names no resource for.
+# What the Service Authorization Reference names no resource for, or Lambda checks without naming one.
 _WITHOUT_RESOURCE = {
     "dynamodb:ListStreams",
+    "ec2:AssignPrivateIpAddresses",
+    "ec2:CreateNetworkInterface",
+    "ec2:DeleteNetworkInterface",
+    "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribeSubnets",
+    "ec2:UnassignPrivateIpAddresses",
     "logs:CreateLogDelivery",
     "logs:DeleteLogDelivery",
     "logs:DescribeLogGroups",
@@ -27,8 +33,9 @@ _WITHOUT_RESOURCE = {
 }
 # What has no name before it is made, and all that is known of it then.
 _OPEN_ENDED = re.compile(
-    r":execution:[^*]+:\*|::/usageplans/\*|:function:\$\{AWS::StackName\}-AgentRun\w+-(?:\*|#:\*)"
-    r"|\$\{UploadsBucket\.Arn\}/(?:builds|uploads)/\*"
+    r":execution:[^*]+:\*|::/usageplans/\*|:function:\$\{AWS::StackName\}-(?:AgentRun\w+|CodeRunnerRun)-(?:\*|#:\*)"
+    r":execution:[^*]+:\*|::/usageplans/\*|:function:\$\{AWS::StackName\}-(?:AgentRun\w+|CodeRunnerRun)-(?:\*|#:\*)"
+    r"|\$\{UploadsBucket\.Arn\}/(?:builds|stops|uploads)/\*"
     r"|:log-group:/aws/lambda/\$\{AWS::StackName\}/\*"
 )
 # Types of resources whose address a function is told in its environment.
@@ -80,9 +87,9 @@ def test_every_role_has_the_boundary() -> None:
 
 
 def test_the_boundary_holds_nothing_that_nobody_is_granted() -> None:
-    """But for what AWS's own policies grant: logs, traces, and the reading of event sources."""
+    """But for what AWS's own policies grant: logs, traces, networks, and the reading of event sources."""
     asked_by_lambda = re.compile(
-        r"logs:|xray:|dynamodb:(?:DescribeStream|GetRecords|GetShardIterator|ListStreams)$"
+        r"logs:|xray:|ec2:|dynamodb:(?:DescribeStream|GetRecords|GetShardIterator|ListStreams)$"
         r"|sqs:(?:DeleteMessage|GetQueueAttributes|ReceiveMessage)$"
     )
     granted = {Need(grant.action, grant.resource) for grants in POLICIES.values() for grant in grants}

@@ -12,7 +12,7 @@ from local import template
 from tests.house.expansion import expand
 from tests.house.repository import deployed, resources
 
-PUBLISHED = ("AuthorizerAuthorize", "AgentRunCallModel", "AgentRunCallTool", "AgentRunFailRun")
+PUBLISHED = ("AuthorizerAuthorize", "AgentRunCallCode", "AgentRunCallModel", "AgentRunCallTool", "AgentRunFailRun")
 CANARY = {"DeploymentType": "Canary10Percent5Minutes"}
 MAX_RESOURCES = 420
 

@@ -2,11 +2,12 @@
 
 import hashlib
 import importlib.util
+import io
 import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,10 +16,12 @@ import pytest
 from moto import mock_aws
 
 from shared import config
-from shared.clients import aws, http, llm, machines, secrets
+from shared.clients import addresses, aws, code_runner, http, llm, machines, secrets
 from shared.domain import (
     agents,
     api_keys,
+    builds,
+    code_tasks,
     identities,
     invites,
     passwords,
@@ -29,6 +32,7 @@ from shared.domain import (
     tools,
     uploads,
 )
+from shared.domain import code_runner as runner
 from shared.domain.audit import Subject
 from shared.domain.budgets import Budget
 from shared.store import keys, run_log
@@ -48,6 +52,8 @@ REFRESH_FAMILY, REFRESH_SECRET = "019aa649-1a07-7000-8000-000000000007", "r" * 4
 RUN_OF_SESSION = "019aa649-1a09-7000-8000-000000000009"
 RUN_BEFORE = "019aa649-1a0a-7000-8000-00000000000a"
 CODE_AGENT = "019aa649-1a0b-7000-8000-00000000000b"
+CODE_AGENT_READY = "019aa649-1a0d-7000-8000-00000000000d"
+RUN_OF_CODE = "019aa649-1a0c-7000-8000-00000000000c"
 RUN_CALLED = "019aa649-1a08-7000-8000-000000000008"
 TOOL_CALL = "call_echo"
 TOOL_ENDPOINT = "https://tools.example.com/echo"
@@ -76,6 +82,8 @@ def in_memory() -> Iterator[None]:
         stand_still(patch)
         patch.setattr(llm, "chat", lambda *args, **options: llm.Reply("It is on its way.", [], 10, 5))
         patch.setattr(http, "send", lambda *args, **options: http.HttpAnswer(200, {}, b'{"said": "hello"}'))
+        patch.setattr(addresses, "opened", lambda address: io.BytesIO(tarballs.agent()))
+        patch.setattr(code_runner, "invoke", lambda tenant, task: asdict(runner.run(code_tasks.Task(**task))))
         forget()
         place: Any = {"LocationConstraint": _ENVIRONMENT["AWS_DEFAULT_REGION"]}
         aws.s3().create_bucket(Bucket=_ENVIRONMENT["UPLOADS_BUCKET"], CreateBucketConfiguration=place)
@@ -127,6 +135,9 @@ def seed(tool_endpoint: str = TOOL_ENDPOINT) -> None:
     code = tarballs.agent()
     file = uploads.UploadCreate(filename="agent.tar.gz", size=len(code), sha256=hashlib.sha256(code).hexdigest())
     uploads.begin(TenantStore(TENANT), CODE_AGENT, file, code)
+    agents.create(TenantStore(TENANT, CODE_AGENT_READY), agents.AgentCreate(name="echo", kind="code"), owner=USER)
+    uploads.begin(TenantStore(TENANT), CODE_AGENT_READY, file, code)
+    builds.build(TenantStore(TENANT), CODE_AGENT_READY, 1)
     granted = frozenset({"admin"})
     api_keys.create(TenantStore(TENANT, API_KEY), api_keys.ApiKeyCreate(name="ci"), user_id=USER, granted=granted)
     _sign_up_ann()
@@ -134,6 +145,7 @@ def seed(tool_endpoint: str = TOOL_ENDPOINT) -> None:
     question = runs.RunCreate(agent_id="support", input_message="Where is my order?")
     for run_id in (RUN, RUN_ASKING_FOR_THE_TOOL):
         runs.start(TenantStore(TENANT, run_id), question, starter)
+    runs.start(TenantStore(TENANT, RUN_OF_CODE), question.model_copy(update={"agent_id": "echo"}), starter)
     asked = {"id": TOOL_CALL, "name": "echo_tool", "function_name": "echo_tool", "arguments": '{"text": "hello"}'}
     step = ("message.completed", {"step": 1, "content": None, "tool_calls": [asked]})
     TenantStore(TENANT).write(run_log.append(RUN_ASKING_FOR_THE_TOOL, 1, [step]))

@@ -16,6 +16,7 @@
     RunError                           ends one attempt of a run; Step Functions matches the class name
     |-- ModelUnavailable               the provider failed in passing: Retry
     |-- ModelRejected                  the provider refused this request for good: Catch
+    |-- RunnerUnavailable              the function that runs agents' code failed in passing: Retry
     |-- RunCancelled                   the run is over already: Catch
     `-- LimitExceeded                  steps, tokens or seconds are used up: Catch
     ToolError                          one tool call failed; goes back to the model, never ends the run
@@ -122,6 +123,12 @@ class ModelRejected(RunError):
     """The model provider refused the request; repeating it cannot help."""
 
     stop_reason = "model_rejected"
+
+
+class RunnerUnavailable(RunError):
+    """The function that runs agents' own code was not reached, or could not load the code."""
+
+    stop_reason = "runner_unavailable"
 
 
 class RunCancelled(RunError):

@@ -52,6 +52,7 @@ _RUN_ERRORS = (
     "max_tokens",
     "model_rejected",
     "model_unavailable",
+    "runner_unavailable",
     "timeout",
     "tool_error",
 )

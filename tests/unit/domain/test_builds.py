@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from shared.clients import objects
-from shared.domain import archives, builds, code_versions, wheels
+from shared.domain import archives, builds, bundles, code_versions, wheels
 from shared.store.table import TenantStore
 from tests.unit.domain.test_archives import HOSTILE
 from tests.unit.support import tarballs, uploads
@@ -25,7 +25,7 @@ def agent(api: Api) -> str:
 
 
 def tree(version: uploads.Json, folder: Path) -> dict[str, bytes]:
-    archives.unpack(io.BytesIO(uploads.bundle(version)), folder, builds.BUNDLE_CAPS)
+    archives.unpack(io.BytesIO(uploads.bundle(version)), folder, bundles.CAPS)
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 

@@ -171,14 +171,14 @@ def test_worker_that_was_held_up_asks_the_log_again(
     api: Api, machine: Machine, model: ScriptedModel, travel: Any, monkeypatch: pytest.MonkeyPatch, run_id: str
 ) -> None:
     """Between reading the log and asking the model a worker loses half a second, and the run is cancelled."""
-    from shared.domain import runs as runs_module
+    from shared.domain import conversation
 
     def slow(store: TenantStore, plan: Any) -> list[tuple[str, str]]:
         assert api.post(f"/runs/{run_id}/cancel").status == 200
         travel(leaves.ANSWER_SECONDS)
         return []
 
-    monkeypatch.setattr(runs_module, "history", slow)
+    monkeypatch.setattr(conversation, "history", slow)
     with pytest.raises(TaskFailed, match="RunCancelled"):
         machine.invoke("call_model", machine.background[0])
     assert model.requests == []

@@ -114,6 +114,14 @@ def test_an_entrypoint_that_is_none(place: Path, entrypoint: str, reason: str) -
     assert (outcome.status, outcome.reason) == ("failed", reason)
 
 
+def test_libraries_lie_behind_the_standard_library(place: Path) -> None:
+    write(place, "import json, mine\ndef handle(payload): return [json.loads('1'), mine.VALUE]\n")
+    (place / "libraries").mkdir()
+    (place / "libraries" / "mine.py").write_text("VALUE = 2\n")
+    (place / "libraries" / "json.py").write_text("def loads(text): return 'not the real one'\n")
+    assert runs.run(place, "main:handle", None, SMALL, libraries="libraries").result == "[1,2]"
+
+
 def test_an_agent_may_have_a_package_called_as_ours(place: Path) -> None:
     write(place, "from shared import mine\ndef handle(payload): return mine.VALUE\n")
     (place / "shared").mkdir()

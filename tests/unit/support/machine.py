@@ -11,7 +11,7 @@ from tests.unit.support.gateway import ROOT, load
 
 _STATES = json.loads((ROOT / "state_machines/agent_run.asl.json").read_text())["States"]
 _MOST_INVOCATIONS = 300
-_STATE_OF = {"call_model": "CallModel", "call_tool": "CallTool", "fail_run": "FailRun"}
+_STATE_OF = {"call_code": "CallCode", "call_model": "CallModel", "call_tool": "CallTool", "fail_run": "FailRun"}
 
 
 def _attempts(worker: str, error: str) -> int:
@@ -83,6 +83,9 @@ class Machine:
         """One execution of the machine, from start to end."""
         try:
             while (turn := self._task("call_model", pointer))["next"] != "done":
+                if turn["next"] == "code":
+                    self._task("call_code", pointer)
+                    return
                 for tool_call_id in turn["tool_call_ids"]:
                     self._task("call_tool", pointer | {"tool_call_id": tool_call_id})
         except TaskFailed as failed:

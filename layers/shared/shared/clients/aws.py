@@ -12,6 +12,7 @@ from shared.config import settings
 if TYPE_CHECKING:
     from mypy_boto3_apigateway import APIGatewayClient
     from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_secretsmanager import SecretsManagerClient
     from mypy_boto3_sqs import SQSClient
@@ -120,4 +121,12 @@ def s3() -> "S3Client":
         # Else links and forms lead to one host for all regions, which sends those of young buckets on.
         options["s3"] = {"addressing_style": "virtual"}
     client: S3Client = make("s3", config=_config(connect_timeout=2, read_timeout=30, **options))
+    return client
+
+
+@cache
+def lambda_() -> "LambdaClient":
+    """Lambda; an invocation is waited for as long as its function may take, and never repeated from here."""
+    retries: Any = {"total_max_attempts": 1}
+    client: LambdaClient = make("lambda", config=_config(connect_timeout=2, read_timeout=70, retries=retries))
     return client

@@ -262,13 +262,13 @@ def to_run(store: TenantStore, ref: str) -> tuple[Agent, list[Binding], dict[str
 
     Raises:
         NotFound: no such agent.
-        Conflict: the agent is archived, or of kind `code`.
+        Conflict: the agent is archived.
     """
     item = find(store, ref)
     agent = read(item)
     refuse_archived(agent)
     if agent.kind == "code":
-        raise Conflict("Agents of kind code cannot be run yet.", code="code_agent")
+        return agent, [], {}
     if agent.version_to_run is None:
         return agent, bindings.of_agent(item), tools.get_many(store, list(item.parts))
     key = keys.agent_version(agent.id, agent.version_to_run)

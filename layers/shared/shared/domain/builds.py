@@ -20,18 +20,13 @@ from shared.config import settings
 from shared.domain import agent_logs, archives, code_versions, manifests, wheels
 from shared.domain.agent_logs import Level, Line
 from shared.domain.archive_names import Caps, Names
+from shared.domain.bundles import PACKAGES
 from shared.domain.code_versions import CodeVersion
 from shared.domain.manifests import Manifest
 from shared.domain.uploads import CONTENT_TYPE
 from shared.errors import ArchiveRefused, BuildFailed, ConditionFailed, NotFound
 from shared.store.table import TenantStore
 from shared.telemetry import log_context, logger
-
-PACKAGES = ".packages"
-"""The folder of a bundle from which what the wheels hold is imported."""
-
-BUNDLE_CAPS = Caps(members=20_000, depth=22, file_bytes=250_000_000, expanded_bytes=1_400_000_000, ratio=1_100)
-"""What a bundle may hold: all that an archive and its wheels may. No gzip is denser than 1,032 to 1."""
 
 _WHEELS_EXPANDED_BYTES = 250_000_000
 _MAX_LOG_CHARACTERS = 16_000

@@ -1,14 +1,20 @@
 """A run's conversation, read from its event log."""
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from shared import json_text
+from shared.store import keys
 from shared.store.run_log import Event
+from shared.store.table import TenantStore
 
 if TYPE_CHECKING:
     from shared.domain.plans import Plan
+
+_HISTORY_TURNS = 20
+_HISTORY_CHARACTERS = 64_000
 
 TERMINAL = frozenset({"result", "error", "cancelled"})
 TEXT_SECONDS = 0.1
@@ -83,6 +89,26 @@ def replay(events: Iterable[Event]) -> Conversation:
         if event.event in TERMINAL:
             seen.end = event
     return seen
+
+
+def history(store: TenantStore, plan: "Plan") -> list[tuple[str, str]]:
+    """Question and answer of the session's earlier runs, oldest first; 1 request, none for a new session.
+
+    The newest 20 turns, as far as they fit 64,000 characters.
+    """
+    if plan.history is None:
+        return []
+    uid, count = plan.history.uid, plan.history.turns
+    turns: list[tuple[str, str]] = []
+    room = _HISTORY_CHARACTERS
+    behind = keys.turn(uid, count + 1).sort
+    for item in store.query(keys.turns(uid), limit=_HISTORY_TURNS, after=behind, newest_first=True).items:
+        turn = json.loads(item.doc)
+        room -= len(turn["input_message"]) + len(turn["output_message"])
+        if room < 0:
+            break
+        turns.append((turn["input_message"], turn["output_message"]))
+    return turns[::-1]
 
 
 def messages(

@@ -79,6 +79,21 @@ class PlannedHistory(Inner):
     turns: int
 
 
+class PlannedCode(Inner):
+    """The version of an agent's own code that the run uses.
+
+    Attributes:
+        version_id: of the version. key: of its bundle.
+        seconds: how long it may work on its answer. memory: in mebibytes.
+    """
+
+    version_id: str
+    key: str
+    entrypoint: str
+    seconds: int
+    memory: int
+
+
 class Plan(Inner):
     """Everything that the workers of a run need to know."""
 
@@ -92,6 +107,7 @@ class Plan(Inner):
     stream: bool = False
     price: Price | None = None
     budgets: Sequence[Budget] = ()
+    code: PlannedCode | None = None
 
     def text(self) -> str:
         """The plan as it is kept, without what it need not say: most plans fit a kilobyte, and so one write unit."""

@@ -27,6 +27,7 @@ def finish(
     *,
     stop_reason: str,
     output: str | None = None,
+    output_is_json: bool = False,
     error: str | None = None,
     last: tuple[tuple[str, dict[str, Any]], ...] = (),
     log: Log | None = None,
@@ -36,6 +37,7 @@ def finish(
     Whoever comes second finds the run ended and changes nothing.
 
     Args:
+        output_is_json: the output is the JSON of what an agent's own code returned.
         last: events that belong before the terminal one, and behind nothing but `log`.
         log: the log as the caller saw it; read anew if others wrote meanwhile.
 
@@ -57,6 +59,7 @@ def finish(
             status, stop_reason, output, last = "timed_out", "max_seconds", None, ()
             error = "The run did not end within its limit."
         ended = _ended(run, seen, _price(log), status, stop_reason, output, error)
+        ended = ended.model_copy(update={"output_is_json": output_is_json and output is not None})
         in_session = in_session or run.session_id != run.id
         writes: list[Write] = [
             run_log.append(run_id, log.tail, [*last, terminal(ended)]),

@@ -14,6 +14,7 @@ from shared.store.writes import Lists
 Status = Literal["queued", "running", "waiting", "succeeded", "failed", "cancelled", "timed_out"]
 _GRACE_SECONDS = 10
 _HIDDEN = ("deadline_at", "agent_version_id", "background")
+_HIDDEN_IF_SET = ("input_is_json", "output_is_json")
 
 
 class ToolCalled(Record):
@@ -29,7 +30,8 @@ class ToolCalled(Record):
 class Run(Record):
     """The record of a run. Counts are null until the run has ended, or if the provider gives none.
 
-    A run of kind `tool` has no agent: it is one call of one tool. A `test` is not counted in statistics.
+    A run of kind `tool` has no agent: it is one call of one tool. One of kind `code` has no model. A `test` is not
+    counted in statistics.
     """
 
     id: str
@@ -39,7 +41,7 @@ class Run(Record):
     model: str | None = None
     session_id: str
     trace_id: str
-    kind: Literal["llm", "tool"] = "llm"
+    kind: Literal["llm", "code", "tool"] = "llm"
     test: bool = False
     status: Status
     stop_reason: str | None = None
@@ -60,6 +62,8 @@ class Run(Record):
     deadline_at: Annotated[str, Field(exclude=True)] = ""
     agent_version_id: Annotated[str | None, Field(exclude=True)] = None
     background: Annotated[bool, Field(exclude=True)] = False
+    input_is_json: Annotated[bool, Field(exclude=True)] = False
+    output_is_json: Annotated[bool, Field(exclude=True)] = False
     user_id: str
 
     @property
@@ -84,7 +88,9 @@ class RunEvent(Record):
 def stored(run: Run) -> str:
     """The run as the table keeps it, with what the API does not show."""
     return json.dumps(
-        run.model_dump(exclude={"messages"}, exclude_defaults=True) | {name: getattr(run, name) for name in _HIDDEN},
+        run.model_dump(exclude={"messages"}, exclude_defaults=True)
+        | {name: getattr(run, name) for name in _HIDDEN}
+        | {name: True for name in _HIDDEN_IF_SET if getattr(run, name)},
         ensure_ascii=False,
         separators=(",", ":"),
     )

@@ -1,6 +1,5 @@
 """Runs: an agent working on one input. Begun and cancelled here; ended in `run_ends`."""
 
-import json
 import time
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal, Protocol, TypeVar
@@ -9,7 +8,7 @@ from pydantic import Field
 
 from shared import clock
 from shared.clients import machines
-from shared.domain import agents, conversation, leaves, plans, run_ends, session_heads, session_queue
+from shared.domain import agents, code_plans, conversation, leaves, plans, run_ends, session_heads, session_queue
 from shared.domain.budgets import Budget
 from shared.domain.fields import InputMessage, Model, SessionId, SmallObject, Whole
 from shared.domain.plans import Plan, RunLimits
@@ -36,10 +35,10 @@ T = TypeVar("T")
 
 MAX_SYNC_SECONDS = 290
 _ATTEMPTS = 40
-_HISTORY_TURNS = 20
-_HISTORY_CHARACTERS = 64_000
 # Events that a run begins with, by its kind.
-_BEGUN_WITH = {"llm": 1, "tool": 2}
+_BEGUN_WITH = {"llm": 1, "code": 1, "tool": 2}
+# What a run of an agent's own code needs beside it: cold starts, and the machine's own retries.
+_CODE_MARGIN_SECONDS = 20
 
 
 class LimitsInput(Model):
@@ -91,8 +90,13 @@ class Starter(Protocol):
     def budgets(self) -> Sequence[Budget]: ...
 
 
-def start(store: TenantStore, draft: RunCreate, starter: Starter, *, background: bool = False) -> Run:
+def start(
+    store: TenantStore, draft: RunCreate, starter: Starter, *, background: bool = False, input_is_json: bool = False
+) -> Run:
     """Run an agent and wait for it, at most `SYNC_WAIT_SECONDS`; not at all in the background.
+
+    Args:
+        input_is_json: the message is the whole payload of an agent's own code.
 
     Returns:
         The run. One that has not ended goes on; one that is `queued` begins when it is its turn.
@@ -101,7 +105,7 @@ def start(store: TenantStore, draft: RunCreate, starter: Starter, *, background:
         NotFound, Forbidden, Conflict, Unprocessable: see `begin`.
         Unavailable: the machine could not be started; see `_launch`.
     """
-    return carry_out(store, *begin(store, draft, starter, background=background))
+    return carry_out(store, *begin(store, draft, starter, background=background, input_is_json=input_is_json))
 
 
 def carry_out(store: TenantStore, run: Run, new: bool) -> Run:
@@ -155,12 +159,19 @@ def _launch(store: TenantStore, run: Run, launch: Callable[[dict[str, str]], T])
 
 
 def begin(
-    store: TenantStore, draft: RunCreate, starter: Starter, *, stream: bool = False, background: bool = False
+    store: TenantStore,
+    draft: RunCreate,
+    starter: Starter,
+    *,
+    stream: bool = False,
+    background: bool = False,
+    input_is_json: bool = False,
 ) -> tuple[Run, bool]:
     """Write the run and the first event of its log; 1 request. No machine is started.
 
     Args:
         stream: the model's answers become events piece by piece.
+        input_is_json: see `start`.
 
     Returns:
         The run, and whether it is new: the first try of an idempotent request may have begun it. One that is `queued`
@@ -168,7 +179,7 @@ def begin(
 
     Raises:
         NotFound: no such agent.
-        Conflict: the agent is archived, or the session is busy.
+        Conflict: the agent is archived, its code has no version that is ready, or the session is busy.
         Forbidden: a draft, and the caller may not edit agents.
         Unprocessable: the agent and its tools are larger than a run can carry, or the limits than a run may have; or
             a cap on the cost holds, and the model has no price.
@@ -178,6 +189,10 @@ def begin(
         detail = f"A run of more than {MAX_SYNC_SECONDS} seconds needs the header Prefer: respond-async."
         raise Unprocessable(detail, errors=[problem])
     agent, bound, known = agents.to_run(store, draft.agent_id)
+    seconds, code = draft.limits.max_seconds, None
+    if agent.kind == "code":
+        agent, code = code_plans.pinned(store, agent, seconds)
+        seconds = code.seconds + _CODE_MARGIN_SECONDS
     if agent.status == "draft" and not holds(starter.scopes, "agents:write"):
         raise Forbidden("A draft agent can be run by its editors only.", code="agent_is_draft")
     run_id = store.new_id()
@@ -188,16 +203,18 @@ def begin(
         agent_id=agent.id,
         agent_version=agent.version,
         agent_version_id=agent.current_version_id if agent.status == "published" else None,
-        model=agent.model,
+        model=agent.model or None,
         session_id=draft.session_id or run_id,
         trace_id=starter.trace_id,
+        kind=agent.kind,
         status="running",
         input_message=draft.input_message,
+        input_is_json=input_is_json,
         metadata=draft.metadata,
         created_at=clock.iso(ids.made_at(run_id)),
         started_at=moment,
         updated_at=moment,
-        deadline_at=clock.in_seconds(draft.limits.max_seconds),
+        deadline_at=clock.in_seconds(seconds),
         background=background,
         user_id=starter.user_id,
     )
@@ -205,13 +222,20 @@ def begin(
         agent,
         bound,
         known,
-        limits=RunLimits(**draft.limits.model_dump(), bounds_answers="max_tokens" in draft.limits.model_fields_set),
+        limits=RunLimits(
+            **draft.limits.model_dump() | {"max_seconds": seconds},
+            bounds_answers="max_tokens" in draft.limits.model_fields_set,
+        ),
         deadline_at=run.deadline_at,
         may_write=holds(starter.scopes, "tools:write"),
         stream=stream,
         budgets=starter.budgets,
-    )
-    if plan.price is None and (plan.limits.max_cost_usd or any(budget.unit == "cost" for budget in plan.budgets)):
+    ).model_copy(update={"code": code})
+    if (
+        code is None
+        and plan.price is None
+        and (plan.limits.max_cost_usd or any(budget.unit == "cost" for budget in plan.budgets))
+    ):
         raise Unprocessable(f"A cap on the cost holds, and the price of {plan.model} is unknown.", code="price_unknown")
     return record(store, run, plan, enqueue=draft.on_conflict == "enqueue")
 
@@ -331,7 +355,7 @@ def get(store: TenantStore, run_id: str, *, with_messages: bool = False) -> Run:
             return run.model_copy(update={"messages": [{"role": "user", "content": run.input_message}]})
         plan = Plan.model_validate_json(log.heads["plan"])
         seen = conversation.replay(log.events)
-        messages = conversation.messages(plan, history(store, plan), run.input_message, seen)
+        messages = conversation.messages(plan, conversation.history(store, plan), run.input_message, seen)
         run = run.model_copy(update={"messages": messages})
     return run
 
@@ -359,26 +383,6 @@ def events(store: TenantStore, run_id: str, after: int, limit: int) -> list[RunE
     if not found and store.get(keys.run(run_id)) is None:
         raise NotFound("No such run.")
     return [RunEvent(id=event.id, event=event.event, data=event.data, created_at=event.created_at) for event in found]
-
-
-def history(store: TenantStore, plan: Plan) -> list[tuple[str, str]]:
-    """Question and answer of the session's earlier runs, oldest first; 1 request, none for a new session.
-
-    The newest 20 turns, as far as they fit 64,000 characters.
-    """
-    if plan.history is None:
-        return []
-    uid, count = plan.history.uid, plan.history.turns
-    turns: list[tuple[str, str]] = []
-    room = _HISTORY_CHARACTERS
-    behind = keys.turn(uid, count + 1).sort
-    for item in store.query(keys.turns(uid), limit=_HISTORY_TURNS, after=behind, newest_first=True).items:
-        turn = json.loads(item.doc)
-        room -= len(turn["input_message"]) + len(turn["output_message"])
-        if room < 0:
-            break
-        turns.append((turn["input_message"], turn["output_message"]))
-    return turns[::-1]
 
 
 def open_log(store: TenantStore, run_id: str) -> tuple[Log, Run, Plan]:

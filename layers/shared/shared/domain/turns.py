@@ -26,9 +26,9 @@ _CALL_ID = re.compile(r"[A-Za-z0-9_.:-]{1,100}")
 
 @dataclass(frozen=True, slots=True)
 class Next:
-    """Where the machine goes on: `tool` with one id, `tools` with several, or `done`."""
+    """Where the machine goes on: `tool` with one id, `tools` with several, `code` for an agent's own, or `done`."""
 
-    next: Literal["tool", "tools", "done"]
+    next: Literal["tool", "tools", "code", "done"]
     tool_call_ids: list[str]
 
 
@@ -36,7 +36,7 @@ def take(store: TenantStore, run_id: str) -> Next:
     """Take the run one model call further; 1 read and 1 write (2 reads if the run continues a session).
 
     A turn that was taken already (this is a repetition) is not taken again: its outcome is returned. In a run of kind
-    `tool` no model is asked: its call was written down when it began.
+    `tool` no model is asked: its call was written down when it began. Nor in one of kind `code`.
 
     Raises:
         LimitExceeded: steps, tokens or seconds are used up, or a budget has no room.
@@ -49,6 +49,8 @@ def take(store: TenantStore, run_id: str) -> Next:
     seen = conversation.replay(log.events)
     if seen.end is not None:
         return Next("done", [])
+    if run.kind == "code":
+        return Next("code", [])
     if pending := seen.pending():
         return _tools(pending)
     if run.kind == "tool":
@@ -56,7 +58,7 @@ def take(store: TenantStore, run_id: str) -> Next:
         return Next("done", [])
     seconds = _check_limits(plan, seen)
     provider, model = models.split(plan.model)
-    messages = conversation.messages(plan, runs.history(store, plan), run.input_message, seen)
+    messages = conversation.messages(plan, conversation.history(store, plan), run.input_message, seen)
     options: dict[str, Any] = {
         "tools": [_function(tool) for tool in plan.tools],
         "timeout_s": min(_MODEL_TIMEOUT_SECONDS, seconds),

@@ -24,10 +24,10 @@ def _write_all(file: int, line: bytes) -> None:
         line = line[os.write(file, line) :]
 
 
-def serve(package: str, work: str, entrypoint: str, result: int) -> None:
+def serve(package: str, work: str, libraries: str, entrypoint: str, result: int) -> None:
     """Read the payload, call the agent, say how it ended, and end the process whatever still runs in it."""
     payload = json.loads(sys.stdin.buffer.read())
-    _settle_in(package, work)
+    _settle_in(package, work, libraries)
     try:
         outcome = _call(package, entrypoint, payload)
         line = _line(outcome)
@@ -46,7 +46,7 @@ def _flush(stream: Any) -> None:
         stream.flush()
 
 
-def _settle_in(package: str, work: str) -> None:
+def _settle_in(package: str, work: str, libraries: str) -> None:
     """Make the process look as an agent expects it: its package first on the path, nothing of ours in sight."""
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
@@ -55,7 +55,8 @@ def _settle_in(package: str, work: str) -> None:
     os.environ.clear()
     os.environ.update({"HOME": work, "TMPDIR": work, "LANG": "C.UTF-8", "PATH": "/usr/bin:/bin"})
     sys.argv = [""]
-    sys.path.insert(0, package)
+    sys.path[:0] = [package]
+    sys.path.append(os.path.join(package, libraries))
     sys.dont_write_bytecode = True
     for name in [name for name in sys.modules if name.partition(".")[0] == "shared"]:
         # Agents may have a package of this name.

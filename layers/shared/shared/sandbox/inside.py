@@ -32,7 +32,7 @@ def main(text: str) -> None:
     package, work = (
         (rooms.PACKAGE, rooms.WORK) if "namespaces" in walls else (str(given["package"]), str(given["work"]))
     )
-    agent.serve(package, work, str(given["entrypoint"]), result)
+    agent.serve(package, work, str(given["libraries"]), str(given["entrypoint"]), result)
 
 
 def _shut_in(given: dict[str, Any]) -> list[str]:

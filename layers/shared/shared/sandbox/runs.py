@@ -99,6 +99,7 @@ def run(
     payload: Any,
     limits: Limits = Limits(),
     stopped: Callable[[], bool] | None = None,
+    libraries: str = "",
 ) -> Outcome:
     """Call an agent with a payload, and leave nothing of it behind.
 
@@ -107,10 +108,11 @@ def run(
         entrypoint: ``<module>:<function>``.
         payload: plain JSON data.
         stopped: asked each second whether the run is to be ended.
+        libraries: a folder of the package from which modules are imported too, behind the standard library.
     """
     place = Path(tempfile.mkdtemp(prefix="agent-run-"))
     try:
-        child = _Child(place, package.resolve(), entrypoint, limits)
+        child = _Child(place, package.resolve(), entrypoint, limits, libraries)
         return child.watch(json.dumps(payload).encode(), stopped or (lambda: False))
     except OSError as error:
         return Outcome(
@@ -123,7 +125,7 @@ def run(
 class _Child:
     """The agent's process, and what is heard of it."""
 
-    def __init__(self, place: Path, package: Path, entrypoint: str, limits: Limits) -> None:
+    def __init__(self, place: Path, package: Path, entrypoint: str, limits: Limits, libraries: str) -> None:
         self._limits = limits
         self._work = place / "work"
         self._out, self._err = Lines("INFO"), Lines("ERROR")
@@ -149,6 +151,7 @@ class _Child:
             "work": str(self._work),
             "room": str(room),
             "entrypoint": entrypoint,
+            "libraries": libraries,
             "user": user,
             "walls": sorted(limits.walls),
             # Against a process that outlives its watcher. Several threads may compute at once.
