@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from types import FrameType
 
+from local import walls
 from local.collector import settled
 from local.errors import LocalError
 from local.runtime import ROOT, Runtime
@@ -45,6 +46,7 @@ def main() -> int:
         runtime.start()
         settled()
         _welcome(runtime, time.monotonic() - begun)
+        _warn(walls.gaps(walls.standing()))
         while True:
             time.sleep(_WATCH_SECONDS)
             runtime.check()
@@ -84,6 +86,13 @@ Try it:
 
 Ctrl-C stops it; the data stays in .local/ ("make clean" forgets it)."""
     )
+
+
+def _warn(gaps: list[str]) -> None:
+    if gaps:
+        _say("\nCareful: this machine cannot shut in agents' own code whole (docs/code-agents.md). It could:")
+        for gap in gaps:
+            _say(f"  - {gap}")
 
 
 def _say(text: str) -> None:

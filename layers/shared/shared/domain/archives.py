@@ -6,6 +6,7 @@ ustar with the two ways to write a long name (pax `path`, GNU `L`). Everything e
 Only the piece at hand and the names are held in memory, and the limits count while the archive is being read.
 """
 
+import os
 import re
 import zlib
 from collections.abc import Iterator
@@ -105,7 +106,7 @@ def members(source: Source, caps: Caps) -> Iterator[Member]:
 
 
 def unpack(source: Source, folder: Path, caps: Caps) -> None:
-    """Write an archive's files below a folder that exists and is empty.
+    """Write an archive's files, which everybody may read, below a folder that exists and is empty.
 
     If it is refused, what was read before is there: the folder is to be removed.
 
@@ -115,13 +116,22 @@ def unpack(source: Source, folder: Path, caps: Caps) -> None:
     for member in members(source, caps):
         target = folder / member.path
         if member.is_folder:
-            target.mkdir(mode=0o755, parents=True, exist_ok=True)
+            _make(target)
             continue
-        target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        _make(target.parent)
         # "x": never through something that is there already.
         with target.open("xb") as file:
+            os.fchmod(file.fileno(), 0o644)
             for piece in member.pieces():
                 file.write(piece)
+
+
+def _make(folder: Path) -> None:
+    """Make a folder and those above it, whatever umask the process has."""
+    if not folder.is_dir():
+        _make(folder.parent)
+        folder.mkdir()
+        folder.chmod(0o755)
 
 
 class _Expanded:

@@ -5,12 +5,14 @@ payload on its standard input until that ends, and says in a second line how the
 """
 
 import contextlib
+import glob
 import json
 import os
 import resource
 import signal
 import sys
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NoReturn
 
 from shared.sandbox import agent, filters, kernel, rooms
 
@@ -42,37 +44,82 @@ def _shut_in(given: dict[str, Any]) -> list[str]:
         OSError: the work on one had begun and could not be ended.
     """
     asked, walls = set(given["walls"]), list[str]()
-    if kernel.LINUX:
-        kernel.die_with_parent(signal.SIGKILL)
-        if os.getppid() != given["parent"]:
-            os._exit(1)
-    if "namespaces" in asked and _unshare():
+    # Its user is to get at what is made here, whatever umask the host has.
+    os.umask(0o022)
+    _end_with_parent()
+    if os.getppid() != given["parent"]:
+        os._exit(1)
+    if "namespaces" in asked and kernel.LINUX and _go_on_in_namespaces():
         walls.append("namespaces")
         rooms.enter(str(given["room"]), str(given["package"]), int(given["disk_bytes"]), int(given["files"]))
         _become_child_of_init()
     os.umask(0o077)
-    _limit(given)
+    # Elsewhere the limit counts what else its user runs.
+    alone = "namespaces" in walls or bool(given["user"])
+    _limit(given, int(given["threads"]) + (0 if alone else _threads_of_user()))
     if given["user"]:
         os.setgroups([])
         os.setresgid(given["user"], given["user"], given["user"])
         os.setresuid(given["user"], given["user"], given["user"])
         walls.append("user")
     if kernel.LINUX:
-        kernel.drop_capabilities()
-        kernel.no_new_privileges()
+        # What a process with no rights has none of; Lambda refuses it even to be asked.
+        with contextlib.nullcontext() if walls else contextlib.suppress(OSError):
+            kernel.drop_capabilities()
+            kernel.no_new_privileges()
         # A change of user takes this back.
-        kernel.die_with_parent(signal.SIGKILL)
-        if "filter" in asked:
-            with contextlib.suppress(OSError):
-                filters.install()
-                walls.append("filter")
+        _end_with_parent()
+        if "filter" in asked and _survives(filters.install):
+            filters.install()
+            walls.append("filter")
     return walls
+
+
+def _end_with_parent() -> None:
+    """End when the process that started this one ends; where that is refused, as on Lambda, its limits end it."""
+    with contextlib.suppress(OSError):
+        if kernel.LINUX:
+            kernel.die_with_parent(signal.SIGKILL)
+
+
+def _survives(action: Callable[[], None]) -> bool:
+    """Whether a copy of this process can do this: some systems refuse by an error, some by an end."""
+    copy = os.fork()
+    if copy == 0:
+        try:
+            action()
+        except BaseException:  # noqa: BLE001 - this copy must not go on
+            os._exit(1)
+        os._exit(0)
+    return os.waitpid(copy, 0)[1] == 0
+
+
+def _go_on_in_namespaces() -> bool:
+    """Fork, and go on in a child that has namespaces of its own; or as it was before, if there are none to be had.
+
+    A process that has got some of them and not the others is good for nothing: it may not even start threads.
+    """
+    told, tell = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(told)
+        _end_with_parent()
+        if not _unshare():
+            os._exit(1)
+        os.write(tell, b"1")
+        os.close(tell)
+        return True
+    os.close(tell)
+    has_them = os.read(told, 1)
+    os.close(told)
+    if has_them:
+        _end_as(child)
+    os.waitpid(child, 0)
+    return False
 
 
 def _unshare() -> bool:
     """Whether this process got namespaces of its own, in which it may mount."""
-    if not kernel.LINUX:
-        return False
     user, group = os.geteuid(), os.getegid()
     try:
         kernel.unshare(_NAMESPACES if user == 0 else _NAMESPACES | kernel.CLONE_NEWUSER)
@@ -103,24 +150,38 @@ def _become_child_of_init() -> None:
 
 
 def _go_on_in_child() -> None:
-    """Fork; the parent only waits, with nothing open, and ends as the child did."""
-    child = os.fork()
-    if child == 0:
-        return
+    """Fork; the parent only waits."""
+    if child := os.fork():
+        _end_as(child)
+
+
+def _end_as(child: int) -> NoReturn:
+    """Wait with nothing open until the child has ended, and end as it did."""
     os.closerange(0, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
     _, status = os.waitpid(child, 0)
     code = os.waitstatus_to_exitcode(status)
     os._exit(code if code >= 0 else 128 - code)
 
 
-def _limit(given: dict[str, Any]) -> None:
+def _threads_of_user() -> int:
+    """How many threads this user has on the whole machine; 0 where nothing tells (proc(5), status)."""
+    count = 0
+    for path in glob.glob("/proc/[0-9]*/status"):
+        with contextlib.suppress(OSError), open(path) as file:
+            said = dict(line.split(":", 1) for line in file if ":" in line)
+            if int(said["Uid"].split()[0]) == os.getuid():
+                count += int(said["Threads"])
+    return count
+
+
+def _limit(given: dict[str, Any], threads: int) -> None:
     limits = {
         resource.RLIMIT_CORE: 0,
         resource.RLIMIT_CPU: int(given["cpu_seconds"]),
         resource.RLIMIT_AS: int(given["memory_bytes"]),
         resource.RLIMIT_FSIZE: int(given["disk_bytes"]),
         resource.RLIMIT_NOFILE: 256,
-        resource.RLIMIT_NPROC: int(given["threads"]),
+        resource.RLIMIT_NPROC: threads,
         resource.RLIMIT_MEMLOCK: 0,
     }
     for name, most in limits.items():

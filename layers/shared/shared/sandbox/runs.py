@@ -216,8 +216,9 @@ class _Child:
         if missing := self._limits.needs - set(walls):
             self._end = "failed", "sandbox_failed", f"This system has no sandbox with {', '.join(sorted(missing))}."
         if kernel.LINUX and not {"namespaces", "user"} & set(walls):
-            # It runs as the same user, and could read this process's memory and environment.
-            kernel.hide_from_equals()
+            # It runs as the same user, and could read this process's memory and environment. Lambda may refuse this.
+            with contextlib.suppress(OSError):
+                kernel.hide_from_equals()
         return walls
 
     def _wait_for_answer(
