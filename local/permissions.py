@@ -35,6 +35,8 @@ _TRANSACTION_ACTIONS = {
     "Get": "GetItem",
 }
 _REMEMBERED = 10_000
+# What code asks for bears its function's ARN (AWS Lambda Developer Guide, "Using source function ARN").
+_NOT_FOR_CODE = {"Null": {"lambda:SourceFunctionArn": "true"}}
 # Operations whose action is called otherwise.
 _OTHER_NAMES = {"lambda:Invoke": "lambda:InvokeFunction", "sqs:SendMessageBatch": "sqs:SendMessage"}
 
@@ -83,13 +85,15 @@ def _pattern(resource: str) -> re.Pattern[str]:
 
 
 def grants_of(statements: Sequence[Mapping[str, Any]]) -> tuple[Grant, ...]:
-    """The grants of policy statements.
+    """The grants of policy statements to the code of functions.
 
     Raises:
         ValueError: a statement uses what is not known here, and so would be read wrongly.
     """
     found: list[Grant] = []
     for statement in statements:
+        if statement.get("Condition") == _NOT_FOR_CODE:
+            continue
         if statement.keys() - {"Sid"} != {"Effect", "Action", "Resource"} or statement["Effect"] != "Allow":
             raise ValueError(f"a statement is Effect: Allow, Action and Resource, not {json.dumps(statement)}")
         for action in listed(statement["Action"]):

@@ -34,7 +34,6 @@ _WITHOUT_RESOURCE = {
 # What has no name before it is made, and all that is known of it then.
 _OPEN_ENDED = re.compile(
     r":execution:[^*]+:\*|::/usageplans/\*|:function:\$\{AWS::StackName\}-(?:AgentRun\w+|CodeRunnerRun)-(?:\*|#:\*)"
-    r":execution:[^*]+:\*|::/usageplans/\*|:function:\$\{AWS::StackName\}-(?:AgentRun\w+|CodeRunnerRun)-(?:\*|#:\*)"
     r"|\$\{UploadsBucket\.Arn\}/(?:builds|stops|uploads)/\*"
     r"|:log-group:/aws/lambda/\$\{AWS::StackName\}/\*"
 )
@@ -89,7 +88,8 @@ def test_every_role_has_the_boundary() -> None:
 def test_the_boundary_holds_nothing_that_nobody_is_granted() -> None:
     """But for what AWS's own policies grant: logs, traces, networks, and the reading of event sources."""
     asked_by_lambda = re.compile(
-        r"logs:|xray:|ec2:|dynamodb:(?:DescribeStream|GetRecords|GetShardIterator|ListStreams)$"
+        r"logs:|xray:|dynamodb:(?:DescribeStream|GetRecords|GetShardIterator|ListStreams)$"
+        r"|ec2:(?:(?:Create|Delete)NetworkInterface|Describe(?:NetworkInterfaces|Subnets)|(?:Una|A)ssignPrivateIpAddresses)$"
         r"|sqs:(?:DeleteMessage|GetQueueAttributes|ReceiveMessage)$"
     )
     granted = {Need(grant.action, grant.resource) for grants in POLICIES.values() for grant in grants}
@@ -99,6 +99,19 @@ def test_the_boundary_holds_nothing_that_nobody_is_granted() -> None:
         if not asked_by_lambda.match(grant.action) and not any(grant.covers(need) for need in granted)
     ]
     assert not idle, f"take them out of the Boundary: {idle}"
+
+
+def test_networks_are_for_lambda_and_not_for_the_code_of_a_function() -> None:
+    document = deployed()["Resources"]["Boundary"]["Properties"]["PolicyDocument"]
+    for statement in document["Statement"]:
+        if any(action.startswith("ec2:") for action in listed(statement["Action"])):
+            assert statement["Condition"] == {"Null": {"lambda:SourceFunctionArn": "true"}}
+    asking = [name for name, grants in POLICIES.items() if any(grant.action.startswith("ec2:") for grant in grants)]
+    assert not asking, f"AWS's own policy, which SAM adds to a function in a network, grants it: {asking}"
+
+
+def test_the_code_of_strangers_is_granted_nothing() -> None:
+    assert POLICIES["CodeRunnerRun"] == []
 
 
 @pytest.mark.parametrize("name", [function.logical_id for function in functions()])

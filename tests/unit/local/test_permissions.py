@@ -57,6 +57,11 @@ def test_a_statement_grants_each_action_on_each_resource() -> None:
     )
 
 
+def test_what_is_for_lambda_alone_is_no_grant_to_code() -> None:
+    statement = {"Effect": "Allow", "Action": "ec2:DescribeSubnets", "Resource": "*"}
+    assert grants_of([statement | {"Condition": {"Null": {"lambda:SourceFunctionArn": "true"}}}]) == ()
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mypy_boto3_stepfunctions import SFNClient
 
 
-_SERVICES = ["apigateway", "dynamodb", "s3", "secretsmanager", "sqs", "stepfunctions"]
+_SERVICES = ["apigateway", "dynamodb", "lambda", "s3", "secretsmanager", "sqs", "stepfunctions"]
 
 # Parts of DynamoDB's requests and answers that are the same in JSON, but for bytes, of which the table has none.
 # botocore would look into each value for each of ten types, for more than a third of the time that a page of 50 takes.
