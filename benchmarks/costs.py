@@ -30,6 +30,8 @@ TRANSITION_MS = 15.0
 """What Step Functions itself takes for one state."""
 MODEL_MS = 1_000.0
 TOOL_MS = 100.0
+SANDBOX_MS = 300.0
+"""What a run of an agent's own code takes beside the agent: docs/decisions/0027-the-sandbox.md, the middle."""
 WHOLE_CPU_MB = 1_769
 """AWS Lambda Developer Guide, "Configure Lambda function memory"."""
 EXPRESS_MB = 64
@@ -43,7 +45,8 @@ TRACED = 0.05
 """X-Ray's rule when none is set: 5 % (and the first of each second)."""
 
 _AUTHORIZER, _MODEL, _TOOL = "AuthorizerAuthorize", "AgentRunCallModel", "AgentRunCallTool"
-_WORKERS = {_MODEL, _TOOL, "AgentRunFailRun"}
+_CODE, _RUNNER = "AgentRunCallCode", "CodeRunnerRun"
+_WORKERS = {_MODEL, _TOOL, _CODE, "AgentRunFailRun"}
 _READER = "AuditRecord"
 # They run behind an adapter, which the runtime's emulator has not; and what follows is the looks' time.
 _LIKE = {
@@ -55,6 +58,7 @@ _LIKE = {
     "LogsList": "AgentsList",
     "LogsListOfAgent": "AgentsList",
     "LogsListOfExecution": "AgentsList",
+    _CODE: _TOOL,
 }
 
 
@@ -102,7 +106,7 @@ def cpu_ms(function: str) -> float:
     Raises:
         KeyError: nobody has measured it.
     """
-    return _measured()[_LIKE.get(function, function)]
+    return SANDBOX_MS if function == _RUNNER else _measured()[_LIKE.get(function, function)]
 
 
 def own_ms(function: str, memory_mb: int) -> float:
@@ -118,8 +122,10 @@ def billed(name: str, sizes: Mapping[str, int] | None = None) -> dict[str, int]:
     """
     counted, memory = figures.operations()[name], memories() | dict(sizes or {})
     found = {function: _without_the_run(function, counted, memory[function]) for function in counted.calls}
+    if _CODE in found:
+        found[_CODE] += found[_RUNNER]
     if counted.machine == "EXPRESS":
-        (waits,) = found.keys() - _WORKERS - {_AUTHORIZER}
+        (waits,) = found.keys() - _WORKERS - {_AUTHORIZER, _RUNNER}
         found[waits] += math.ceil(_machine_ms(counted, found))
     return found
 
@@ -146,7 +152,9 @@ def dollars(name: str, sizes: Mapping[str, int] | None = None) -> Dollars:
     counted, memory, found = figures.operations()[name], memories() | dict(sizes or {}), billed(name, sizes)
     gb_ms = sum(memory[function] * milliseconds for function, milliseconds in found.items())
     invocations = sum(counted.calls.values())
-    requests = sum(number for function, number in counted.calls.items() if function not in {*_WORKERS, _AUTHORIZER})
+    requests = sum(
+        number for function, number in counted.calls.items() if function not in {*_WORKERS, _AUTHORIZER, _RUNNER}
+    )
     # For each answer of a model one line of its time and two of its tokens; one for a tool, one for the end.
     lines = 3 * counted.asked + counted.tool_calls + counted.ends
     logged = invocations * SYSTEM_LOG_BYTES + lines * METRIC_LINE_BYTES

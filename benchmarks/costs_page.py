@@ -19,8 +19,9 @@ and not on Lambda's: the processor's time of a call. Assumed:
 - A whole CPU of Lambda ({costs.WHOLE_CPU_MB:,} MB) is as fast as one here; a function with less memory takes as much
   longer as it has less of it (AWS Lambda Developer Guide, "Configure Lambda function memory").
 - A request to DynamoDB takes {costs.REQUEST_MS:g} ms, a state transition {costs.TRANSITION_MS:g} ms, a model's answer
-  {costs.MODEL_MS:g} ms, a tool's {costs.TOOL_MS:g} ms. While a run goes on, the function that was called waits and is
-  paid for. A streamed run's looks at the log are not in its row.
+  {costs.MODEL_MS:g} ms, a tool's {costs.TOOL_MS:g} ms, the sandbox of an agent's own code {costs.SANDBOX_MS:g} ms.
+  While a run goes on, the function that was called waits and is paid for. A streamed run's looks at the log are
+  not in its row.
 - Environments are warm, keys are known to the authorizer, tenants have no limits, nothing is tried again. A second of
   cold start costs as much as a second of any other call: $13.33 for a million of them at 1,024 MB.
 - Log bytes are an estimate: {costs.SYSTEM_LOG_BYTES} for each call of a function (Lambda's own lines) and
@@ -58,8 +59,8 @@ def page() -> str:
         "",
         "Nothing runs, and nothing waits for calls at a price: no function is kept warm, the table and the machines",
         "are paid by use. What is left is what is stored (the table, its backups, the logs that are kept), and by the",
-        f"month {_kept()}. Lambda asks the one queue that it",
-        "reads whether something came: some 650,000 requests a month, below SQS's free million.",
+        f"month {_kept()}. Lambda asks each of the two queues that it",
+        "reads whether something came: some 1,300,000 requests a month, 300,000 above SQS's free million (15 cents).",
         "",
         "## Each operation",
         "",

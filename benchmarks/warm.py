@@ -26,7 +26,7 @@ from tests.deploy.deployment import Deployed
 from tests.deploy.real_runtime import Kit, Process
 from tests.deploy.worlds import World
 from tests.house import success
-from tests.house.repository import Function, functions, load_json
+from tests.house.repository import Function, functions
 
 CALLS, WARM_UP = 9, 2
 _LOGIN = "auth/login"
@@ -112,12 +112,13 @@ def _calls(kit: Kit, stack: Deployed, world: World, function: Function, outside:
     environment = kit.environment(package, configuration, stack.url)
     environment |= {"TOOL_PRIVATE_HOSTS": outside.removeprefix("http://")}
     process = Process(kit, package, function.properties["Handler"], environment)
-    event = load_json(function.event)
+    event: Any = None
     changes = function.route is None or function.route[0] != "GET"
     try:
         for number in range(WARM_UP + CALLS):
             if changes or not number:
                 world.make()
+                event = world.event(function)
             before, begun = _spent(process), time.perf_counter()
             answer = process.invoke(event)
             wall_ms = (time.perf_counter() - begun) * 1_000

@@ -3,7 +3,7 @@
 from tests.deploy.deployment import Deployed
 from tests.deploy.worlds import World
 from tests.house import success
-from tests.house.repository import Function, functions, load_json
+from tests.house.repository import Function, functions
 
 
 def named(name: str) -> Function:
@@ -20,7 +20,7 @@ def succeed(function: Function, stack: Deployed, world: World) -> None:
     """
     world.make()
     before = len(stack.refusals())
-    answer = stack.invoke(function.logical_id, load_json(function.event))
+    answer = stack.invoke(function.logical_id, world.event(function))
     refused = stack.refusals()[before:]
     assert not refused, f"IAM refused: {refused}"
     assert answer.error is None, f"{answer.error}: {answer.payload}"

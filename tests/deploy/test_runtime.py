@@ -14,7 +14,7 @@ from tests.deploy.deployment import Deployed
 from tests.deploy.real_runtime import Kit, Process
 from tests.deploy.worlds import World
 from tests.house import success
-from tests.house.repository import Function, functions, load_json
+from tests.house.repository import Function, functions
 
 # Two processors, so two cold starts at a time.
 _THREADS = 2
@@ -94,7 +94,7 @@ def test_a_function_answers_its_event_in_lambdas_runtime(
 ) -> None:
     process = cold(function)
     the_world.make()
-    success.prove(function, process.invoke(load_json(function.event)))
+    success.prove(function, process.invoke(the_world.event(function)))
     process.end()
 
 

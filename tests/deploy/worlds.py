@@ -9,12 +9,17 @@ from typing import Any
 import pytest
 
 from local.emulator import REGION
+from shared.clients import objects
+from shared.domain import code_versions
+from shared.store.table import TenantStore
 from tests.deploy.deployment import Deployed
 from tests.house import world
+from tests.house.repository import Function, load_json
 
 _BATCH = 25
 _KEY = ("pk", "sk")
 _SETTLED_SECONDS = 30
+_LINK_SECONDS = 60
 
 
 def parameters(outside: str) -> dict[str, str]:
@@ -39,6 +44,16 @@ class World:
         self._settle()
         self._delete([{"DeleteRequest": {"Key": {name: item[name] for name in _KEY}}} for item in self._found()])
         world.seed(f"{self._outside}/echo")
+
+    def event(self, function: Function) -> Any:
+        """A function's event. The addresses in it are of this bucket, and signed now: no signature lasts."""
+        event = load_json(function.event)
+        if function.name == "code_runner/run":
+            built = code_versions.get(TenantStore(world.TENANT), world.CODE_AGENT_READY, 1)
+            assert built is not None
+            event["bundle"] = objects.link(built.bundle_key, "bundle.tar.gz", _LINK_SECONDS)
+            event["stop"] = objects.link(f"stops/{world.TENANT}/{world.RUN_OF_CODE}", "stop", _LINK_SECONDS)
+        return event
 
     def _found(self) -> Iterator[dict[str, Any]]:
         pages = self._stack.client("dynamodb").get_paginator("scan").paginate(TableName=self._table)

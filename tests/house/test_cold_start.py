@@ -84,9 +84,11 @@ BROUGHT: dict[str, tuple[set[str], int]] = {
     "audit/record": (set(), 33),
     "tenants/provision": (set(), 25),
     "runs/call_up": (set(), 40),
+    "agent_run/call_code": (set(), 53),
     "agent_run/call_model": ({"asyncio", "httpx2", "openai"}, 51),
     "agent_run/call_tool": ({"h11"}, 57),
     "agent_run/fail_run": (set(), 25),
+    "code_runner/run": (set(), 16),
 }
 """Beside it: how many modules of ours, at most."""
 

@@ -91,13 +91,13 @@ def _goes_on(machines: Any, arn: str) -> bool:
 
 @contextmanager
 def counted() -> Iterator[Tally]:
-    """Counts what this process does meanwhile: no worker is so slow that it reads its log again, and nothing that an
+    """Counts what this process does meanwhile: no worker is so slow that it reads or looks again, and nothing that an
     environment remembers grows old.
     """
     # The runtime imports the layer afresh, so these are looked up when it is there, not when this file is read.
     from shared import memory
     from shared.clients import aws
-    from shared.domain import leaves
+    from shared.domain import code_calls, leaves
 
     tally, asked = Tally(), threading.local()
     dynamodb = aws.dynamodb().meta.events
@@ -127,6 +127,7 @@ def counted() -> Iterator[Tally]:
             undo.callback(events.unregister, name, handler)
         undo.enter_context(patch.object(leaves, "LEAVE_SECONDS", math.inf))
         undo.enter_context(patch.object(memory, "time", SimpleNamespace(monotonic=lambda: -math.inf)))
+        undo.enter_context(patch.object(code_calls, "LOOK_SECONDS", threading.TIMEOUT_MAX))
         for host, method in ((Host, "invoke"), (WebHost, "serve")):
             undo.enter_context(_calls(tally, host, method))
         yield tally

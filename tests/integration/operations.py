@@ -11,7 +11,9 @@ from local.deploy import client as aws_client
 from local.runtime import Runtime
 from tests.integration.counting import Tally, counted
 from tests.integration.neighbours import Neighbours, asks, says, tells
-from tests.unit.support import petstore
+from tests.unit.support import petstore, tarballs
+
+_BUILT_SECONDS = 120
 
 
 def count_all(
@@ -123,6 +125,7 @@ def count_all(
         client.post("/tools", json={"name": "hash", "category": "counted"})
         count("GET /tools?category= (a page)", lambda: client.get("/tools?category=counted"))
         _count_uploads_and_logs(count, client, run["id"])
+        _count_own_code(count, client)
         _count_kinds_of_runs(count, client, neighbours, agent_path, plain)
         client.delete(copy_path)
         count("DELETE /agents/{id}/tools/{id}", lambda: client.delete(f"{agent_path}{tool_path}"))
@@ -171,6 +174,20 @@ def _count_uploads_and_logs(count: Callable[..., Any], client: httpx.Client, run
     count("GET /agents/{id}/logs", lambda: client.get(f"/agents/{agent_id}/logs"))
     count("GET /logs/{id} (a page)", lambda: client.get(f"/logs/{agent_id}"))
     count("GET /logs/executions/{id}/logs", lambda: client.get(f"/logs/executions/{run_id}/logs"))
+
+
+def _count_own_code(count: Callable[..., Any], client: httpx.Client) -> None:
+    """A run of an agent's own code, which was built before."""
+    agent_path = f"/agents/{client.post('/agents', json={'name': 'counted own', 'kind': 'code'}).json()['id']}"
+    file = {"file": ("agent.tar.gz", tarballs.agent(), "application/gzip")}
+    client.post(f"/uploads{agent_path.replace('agents', 'agent')}", files=file).raise_for_status()
+    deadline = time.monotonic() + _BUILT_SECONDS
+    while (built := client.get(f"{agent_path}/versions/v1").json())["status"] != "ready":
+        assert time.monotonic() < deadline, built
+        time.sleep(0.05)
+    given = {"payload": {"input": "hello"}}
+    execute = f"{agent_path.replace('agents', 'runtime')}/execute"
+    count("POST /runtime/{id}/execute (an agent's own code)", lambda: client.post(execute, json=given))
 
 
 def _count_kinds_of_runs(

@@ -203,3 +203,22 @@ def handle(payload):
     (walls,) = (event["data"]["walls"] for event in run if event["event"] == "code.completed")
     if "namespaces" in walls:
         assert (found["processes"], found["data"]) == ([], False)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import os\ndef handle(payload):\n    open('left', 'w').write('x')\n    while True: os.listdir('.')\n",
+        "def handle(payload):\n    a = []\n    while True: a.append(bytearray(1 << 20))\n",
+        "def handle(payload):\n    while True: print('x' * 1000)\n",
+        "import os\ndef handle(payload):\n    os.kill(os.getppid(), 9)\n    os.fork()\n",
+    ],
+    ids=["never ends", "fills the memory", "floods its output", "kills and forks"],
+)
+def test_the_next_tenant_does_not_notice_a_hostile_agent(
+    api: httpx.Client, other_api: httpx.Client, source: str
+) -> None:
+    hostile = code_agent(api, source, tarballs.MANIFEST + b"timeout_seconds: 2\n")
+    good = code_agent(other_api, "import os\ndef handle(payload):\n    return os.listdir('.')\n")
+    assert execute(api, hostile, {})["status"] == "failed"
+    assert execute(other_api, good, {})["output_data"] == {"result": []}

@@ -24,10 +24,10 @@ from shared.sandbox.results import BadResult, checked, parsed
 from shared.store import keys
 from shared.store.run_log import Log
 from shared.store.table import TenantStore
-from shared.telemetry import log_context
+from shared.telemetry import log_context, logger
 
 _ADDRESS_SECONDS = 60
-_LOOK_SECONDS = 1.0
+LOOK_SECONDS = 1.0
 _MAX_ERROR_CHARACTERS = 2_300
 _NOTHING = hashlib.sha256(b"").hexdigest()
 _LEVELS = frozenset(get_args(Level))
@@ -68,7 +68,7 @@ def _carried_out(store: TenantStore, run_id: str, task: Task, stop: str) -> Answ
     """The answer to a task. Should the run end meanwhile, the code is told to stop: an object lies where it looks."""
     with ThreadPoolExecutor(max_workers=1) as pool:
         asked = pool.submit(code_runner.invoke, store.tenant_id, asdict(task))
-        while not wait([asked], timeout=_LOOK_SECONDS).done:
+        while not wait([asked], timeout=LOOK_SECONDS).done:
             item = store.get(keys.run(run_id))
             if item is None or read(item.doc).ended:
                 objects.put(stop, b"", "text/plain", _NOTHING)
@@ -113,6 +113,8 @@ def _write_down(store: TenantStore, run: Run, code: PlannedCode, log: Log, answe
     if answer.status == "cancelled":
         # Whoever cancelled the run has written its end.
         raise RunCancelled("The run is over.")
+    if answer.reason == "sandbox_failed":
+        logger.error("no sandbox", extra={"error": answer.error})
     output, is_json = _output(answer)
     last: list[tuple[str, dict[str, Any]]] = [
         ("code.completed", {"reason": answer.reason, "duration_ms": answer.duration_ms, "walls": answer.walls})

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from shared import clock
 from shared.clients import machines
-from shared.domain import agents, code_plans, conversation, leaves, plans, run_ends, session_heads, session_queue
+from shared.domain import agents, conversation, leaves, plans, run_ends, session_heads, session_queue
 from shared.domain.budgets import Budget
 from shared.domain.fields import InputMessage, Model, SessionId, SmallObject, Whole
 from shared.domain.plans import Plan, RunLimits
@@ -191,6 +191,8 @@ def begin(
     agent, bound, known = agents.to_run(store, draft.agent_id)
     seconds, code = draft.limits.max_seconds, None
     if agent.kind == "code":
+        from shared.domain import code_plans  # here, because the workers of runs need none of it
+
         agent, code = code_plans.pinned(store, agent, seconds)
         seconds = code.seconds + _CODE_MARGIN_SECONDS
     if agent.status == "draft" and not holds(starter.scopes, "agents:write"):
