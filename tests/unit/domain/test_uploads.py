@@ -163,3 +163,34 @@ def test_an_upload_that_never_comes_has_failed(api: Api, agent: str, travel: Cal
     version = api.get(f"/agents/{agent}/versions/v1").json
     assert (version["status"], version["build_log"]) == ("failed", "Nothing was uploaded in time.")
     assert [one["status"] for one in api.get(f"/agents/{agent}/versions").json] == ["failed"]
+
+
+def test_a_file_that_the_bucket_does_not_take_has_failed(api: Api, agent: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise ConnectionError("no bucket")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(objects, "put", broken)
+        assert uploads.send(api, agent, CODE).status == 500
+    version = api.get(f"/agents/{agent}/versions/v1").json
+    assert (version["status"], version["build_log"]) == ("failed", "The upload could not be kept; try again.")
+    assert api.get(f"/agents/{agent}").json["status"] == "failed"
+    assert uploads.built(api, agent, CODE)["status"] == "ready"
+    assert api.get(f"/agents/{agent}").json["status"] == "ready"
+
+
+def test_a_file_that_arrived_although_nobody_heard_is_built(
+    api: Api, agent: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put = objects.put
+
+    def unheard(key: str, content: bytes, content_type: str, sha256: str) -> None:
+        put(key, content, content_type, sha256)
+        monkeypatch.setattr(objects, "put", put)
+        uploads.arrives(key)
+        raise ConnectionError("no answer")
+
+    monkeypatch.setattr(objects, "put", unheard)
+    assert uploads.send(api, agent, CODE).status == 500
+    assert api.get(f"/agents/{agent}/versions/v1").json["status"] == "ready"
+    assert api.get(f"/agents/{agent}").json["status"] == "ready"

@@ -114,13 +114,16 @@ def sqs() -> "SQSClient":
 
 @cache
 def s3() -> "S3Client":
-    """S3; version 4 of the signature, since links of version 2 are refused by younger regions."""
-    retries: Any = {"mode": "standard", "total_max_attempts": 3}
+    """S3; version 4 of the signature, since links of version 2 are refused by younger regions.
+
+    Both attempts end before the 29 s of a function do, which can then say that its upload failed.
+    """
+    retries: Any = {"mode": "standard", "total_max_attempts": 2}
     options: Any = {"signature_version": "s3v4", "retries": retries}
     if settings().aws_endpoint is None:
         # Else links and forms lead to one host for all regions, which sends those of young buckets on.
         options["s3"] = {"addressing_style": "virtual"}
-    client: S3Client = make("s3", config=_config(connect_timeout=2, read_timeout=30, **options))
+    client: S3Client = make("s3", config=_config(connect_timeout=2, read_timeout=10, **options))
     return client
 
 

@@ -6,6 +6,7 @@ They lie where other agents keep what they were when they were published, under 
 import json
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -186,6 +187,14 @@ def claim(store: TenantStore, agent_id: str, number: int) -> CodeVersion | None:
     except NotFound:
         return None
     return taken
+
+
+def lost(store: TenantStore, version: CodeVersion) -> None:
+    """End a version whose file came with the request and is not in the bucket; 2 reads and 1 transaction."""
+    failed = version.model_copy(update={"status": "failed", "build_log": "The upload could not be kept; try again."})
+    # Else the file is there after all and is being built, or the agent is gone.
+    with suppress(ConditionFailed, NotFound):
+        finish(store, failed, [])
 
 
 def gave_up(version: CodeVersion) -> bool:

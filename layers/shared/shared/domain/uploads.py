@@ -61,7 +61,11 @@ def begin(store: TenantStore, agent_ref: str, given: UploadCreate, content: byte
     version = code_versions.queue(store, agent_ref, given.size, given.sha256, held=content is not None)
     shown = UploadedVersion.model_validate(dict(version))
     if content is not None:
-        objects.put(version.upload_key, content, CONTENT_TYPE, given.sha256)
+        try:
+            objects.put(version.upload_key, content, CONTENT_TYPE, given.sha256)
+        except Exception:
+            code_versions.lost(store, version)
+            raise
         return shown
     made = objects.form(version.upload_key, CONTENT_TYPE, given.size, given.sha256, code_versions.FORM_SECONDS)
     form = UploadForm(**made, expires_at=clock.in_seconds(code_versions.FORM_SECONDS))
