@@ -6,7 +6,6 @@ BENCH_QUICK=1 measures less, without the peers, into .bench/: what is committed 
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from importlib.metadata import version
 from typing import Any
 
 from benchmarks import (
@@ -31,12 +30,10 @@ from benchmarks.platform import running
 
 Progress = Callable[[str], None]
 _TOOK = "took_seconds"
-_VERSIONS = ("ministack", "aws-lambda-powertools", "openai", "boto3")
 
 
 def _parts(progress: Progress) -> Iterator[tuple[str, Any]]:
     """Each part by its name in the results, as it is measured."""
-    yield "versions", {name: version(name) for name in _VERSIONS}
     yield "start", starts.measure(progress)
     with stub.running() as model:
         with running(model) as platform:

@@ -1,6 +1,7 @@
 """docs/performance.md and what it is made of; `python -m benchmarks.page` writes it anew without measuring."""
 
 from collections.abc import Callable, Mapping
+from importlib.metadata import version
 from typing import Any
 
 from benchmarks import function_sections, sections, targets
@@ -8,11 +9,12 @@ from benchmarks import results as kept
 from benchmarks.packages import LAYER_LIMIT, PACKAGE_LIMIT
 
 Found = dict[str, Any]
+_VERSIONS = ("ministack", "aws-lambda-powertools", "openai", "boto3")
 
 
 def keep(part: str, found: Found) -> None:
     """Keep one part of the results, the others as they are, and write the page anew."""
-    kept.write(kept.read() | {part: found})
+    kept.write(kept.read() | {"versions": {name: version(name) for name in _VERSIONS}, part: found})
     write()
 
 
