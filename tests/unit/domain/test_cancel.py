@@ -6,7 +6,7 @@ import httpx
 import httpx2
 import pytest
 
-from shared.domain import leaves
+from shared.domain import conversation, leaves
 from shared.store.table import TenantStore
 from tests.unit.conftest import Requests
 from tests.unit.support import runs
@@ -171,7 +171,6 @@ def test_worker_that_was_held_up_asks_the_log_again(
     api: Api, machine: Machine, model: ScriptedModel, travel: Any, monkeypatch: pytest.MonkeyPatch, run_id: str
 ) -> None:
     """Between reading the log and asking the model a worker loses half a second, and the run is cancelled."""
-    from shared.domain import conversation
 
     def slow(store: TenantStore, plan: Any) -> list[tuple[str, str]]:
         assert api.post(f"/runs/{run_id}/cancel").status == 200
@@ -216,8 +215,6 @@ def test_worker_of_a_run_that_goes_on_makes_its_call(
     held_up: bool,
 ) -> None:
     """Nobody cancels: who was held up reads the log once more, who was not does not, and both call."""
-    from shared.domain import runs as runs_module
-
     monkeypatch.setattr(leaves, "LEAVE_SECONDS", 60)  # longer than a slow machine takes
     moment = 61 if held_up else 0
     pointer = machine.background[0]
@@ -232,7 +229,7 @@ def test_worker_of_a_run_that_goes_on_makes_its_call(
             travel(moment)
             return []
 
-        monkeypatch.setattr(runs_module, "history", slow)
+        monkeypatch.setattr(conversation, "history", slow)
     asked = requests.of(lambda: machine.invoke(worker, pointer))
     assert asked.count("Query") == (2 if held_up else 1)
     assert len(server.requests if worker == "call_tool" else model.requests) == 1

@@ -202,7 +202,7 @@ def test_the_filter_and_the_user_hold_without_namespaces(place: Path, name: str)
     reason, source = _WITHOUT_NAMESPACES[name]
     if os.geteuid() == 0:
         for folder in (place.parent, *place.parent.parents[:2]):
-            folder.chmod(0o755)
+            folder.chmod(folder.stat().st_mode | 0o055)
     limits = replace(SMALL, walls=frozenset({"filter", "user"}))
     outcome = call(place, source, limits=limits)
     assert (outcome.status, outcome.reason) == ("failed", reason), outcome
