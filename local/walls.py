@@ -4,11 +4,12 @@ from collections.abc import Set
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from shared.sandbox import runs
-
 
 def standing() -> frozenset[str]:
-    """The walls that a run has here; found out by running an agent that does nothing."""
+    """The walls that a run has here; found out by running an agent that does nothing, while the platform runs."""
+    # Only then is the layer to be found.
+    from shared.sandbox import runs
+
     with TemporaryDirectory() as folder:
         Path(folder, "nothing.py").write_text("def handle(payload):\n    return None\n")
         return frozenset(runs.run(Path(folder), "nothing:handle", None).walls)

@@ -26,6 +26,7 @@ _DOCUMENT: dict[str, Any] = json.loads((Path(__file__).parents[2] / "openapi.jso
 DUPLICATES, WORKERS = 100, 16
 _GATE = "until all duplicates are counted"
 ENDPOINT = "https://tools.example.com/"
+_ANNOUNCED = {"filename": "agent.tar.gz", "size": 1000, "sha256": "0" * 64}
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,10 @@ class Stage:
         for step in steps:
             self.made(f"{path}{step}")
         return path
+
+    def code_agent(self) -> str:
+        """The id of an agent whose code was not uploaded yet."""
+        return str(self.made("/agents", {"name": self.name(), "kind": "code"})["id"])
 
     def tool(self, **fields: Any) -> str:
         return f"/tools/{self.made('/tools', {'name': self.name(), 'endpoint': ENDPOINT} | fields)['id']}"
@@ -136,6 +141,7 @@ def _document(stage: Stage) -> dict[str, Any]:
 # How each operation that changes something is asked for, on new things, so that it has its effect.
 _WAYS: dict[str, Callable[[Stage], Request]] = {
     "activate_agent_version": lambda stage: Request(f"{stage.agent('/publish')}/versions/1/activate"),
+    "add_agent_log": lambda stage: Request(f"{stage.agent()}/logs", {"message": "The order was found."}),
     "bind_tool": lambda stage: Request(f"{stage.agent()}{stage.tool()}", {}),
     "cancel_execution": lambda stage: Request(f"/executions/{stage.running()}/cancel"),
     "cancel_run": lambda stage: Request(f"/runs/{stage.running()}/cancel"),
@@ -145,6 +151,7 @@ _WAYS: dict[str, Callable[[Stage], Request]] = {
     "create_api_key": lambda stage: Request("/api-keys", {"name": stage.name()}),
     "create_tenant": lambda stage: Request("/tenants", {"name": stage.name()}, stage.operator),
     "create_tool": lambda stage: Request("/tools", {"name": stage.name(), "endpoint": ENDPOINT}),
+    "create_upload": lambda stage: Request(f"/uploads/agent/{stage.code_agent()}", _ANNOUNCED),
     "delete_agent": lambda stage: Request(stage.agent()),
     "delete_session": lambda stage: Request(f"/sessions/{stage.session()}"),
     "delete_tool": lambda stage: Request(stage.tool()),
