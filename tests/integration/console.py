@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +45,15 @@ class Console:
         return json.loads(subprocess.check_output(["bash", "-c", command], text=True))
 
     def emulator(self) -> int:
-        (child,) = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-        return int(child)
+        """The process of the emulator; right after the start there is one more, which looks at the sandbox's walls."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        found = []
+        for child in children:
+            with suppress(OSError):
+                if b"emulator_child" in Path(f"/proc/{child}/cmdline").read_bytes():
+                    found.append(int(child))
+        (emulator,) = found
+        return emulator
 
     def ended(self) -> tuple[int, str]:
         """The exit code and what stands on standard error."""

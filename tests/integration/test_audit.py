@@ -20,7 +20,7 @@ from tests.integration.running import new_tenant
 from tests.permission_proof import RECORDS
 
 pytestmark = pytest.mark.covers("GET /audit")
-_PATIENCE_SECONDS = 60
+_PATIENCE_SECONDS = 240
 
 
 def eventually(read: Callable[[], Any], done: Callable[[Any], bool]) -> Any:

@@ -3,6 +3,8 @@
 import json
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from local.runtime import Runtime
 
 README = Path(__file__).parents[2] / "README.md"
 BLOCKS = re.compile(r"```(bash|json)\n(.*?)```", re.DOTALL)
+COMMAND = re.compile(r"^(?!\A)(?=\w)", re.MULTILINE)
 ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 
@@ -27,10 +30,10 @@ def steps() -> list[tuple[str, Any]]:
 
 
 def more_commands() -> list[str]:
-    """The curl commands behind the walk."""
+    """The commands behind the walk, but for those that set variables."""
     section = README.read_text().split("## What else it does")[1].split("## A real model")[0]
     blocks = [text for kind, text in BLOCKS.findall(section) if kind == "bash"]
-    return [f"curl{command}" for block in blocks for command in block.split("curl")[1:]]
+    return [command for block in blocks for command in COMMAND.split(block) if not command.startswith("export ")]
 
 
 def send(command: str) -> httpx.Response:
@@ -73,5 +76,8 @@ def test_the_walk_works_as_printed(platform: Runtime) -> None:
     assert run_id
     for command in more_commands():
         ready = command.replace("$URL", platform.url).replace("$KEY", platform.admin_key).replace("$RUN", run_id)
+        if ready.startswith("python3 "):
+            subprocess.run([sys.executable, *shlex.split(ready)[1:]], cwd=README.parent, check=True, timeout=120)
+            continue
         done = send(ready.replace("$H", "Content-Type: application/json"))
         assert done.is_success, f"{command}: {done.text}"
