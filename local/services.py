@@ -57,7 +57,8 @@ class Services:
 
     def deploy(self, template: Path) -> Stack:
         """Bring the emulator's stack up to date with the template."""
-        threading.Thread(target=_import_heavy, name="imports", daemon=True).start()
+        # No daemon: one that still imports when Python ends, as after a broken template, aborts the process.
+        threading.Thread(target=_import_heavy, name="imports").start()
         self._stack = deploy.deploy(template, self._emulator_url, self._settings)
         return self._stack
 
