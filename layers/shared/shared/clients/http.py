@@ -270,7 +270,9 @@ exchange: Callable[[Request, Call], AbstractContextManager[Response]] = _exchang
 @cache
 def tls_context() -> ssl.SSLContext:
     """Certifi's authorities, nothing from the environment; made once, because loading them takes 20-70 ms."""
-    return ssl.create_default_context(cafile=certifi.where())
+    context = ssl.create_default_context(cafile=certifi.where())
+    context.set_alpn_protocols(["http/1.1"])
+    return context
 
 
 class _BrokenOff(Exception):
@@ -374,11 +376,9 @@ class _Stream:
 
     def start_tls(self, host: str) -> None:
         """Handshake. OpenSSL's loop in CPython counts one deadline over all of its reads and writes."""
-        context = tls_context()
-        context.set_alpn_protocols(["http/1.1"])
         try:
             with self._until_deadline():
-                self._socket = context.wrap_socket(self._socket, server_hostname=host)
+                self._socket = tls_context().wrap_socket(self._socket, server_hostname=host)
         except _BrokenOff:
             raise ConnectFailed(f"no trusted TLS connection to {host}") from None
 
