@@ -1,7 +1,8 @@
 """The platform as the integration tests and the counts of docs/access-patterns.md need it."""
 
 import json
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -52,3 +53,15 @@ def new_tenant(platform: Runtime, tenant_id: str, **fields: Any) -> str:
     answer = httpx.post(f"{platform.url}/tenants", json=body, headers=headers, timeout=35)
     assert answer.status_code == 201, answer.text
     return str(answer.json()["admin_key"])
+
+
+def eventually(check: Callable[[], bool], seconds: float = 60) -> None:
+    """Wait until something is so.
+
+    Raises:
+        AssertionError: it is not, after that long.
+    """
+    deadline = time.monotonic() + seconds
+    while not check():
+        assert time.monotonic() < deadline, "it did not come to pass in time"
+        time.sleep(0.01)

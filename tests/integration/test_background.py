@@ -5,7 +5,6 @@ import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -14,6 +13,7 @@ import pytest
 
 from local.runtime import Runtime
 from tests.integration.neighbours import MODEL, Neighbours, asks, says
+from tests.integration.running import eventually
 
 pytestmark = pytest.mark.covers(
     "POST /runs",
@@ -27,13 +27,6 @@ ASYNC = {"Prefer": "respond-async"}
 TERMINAL = {"result", "error", "cancelled"}
 
 _number = itertools.count()
-
-
-def eventually(check: Callable[[], bool], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not check():
-        assert time.monotonic() < deadline, "it did not come to pass in time"
-        time.sleep(0.01)
 
 
 class Stage:

@@ -5,7 +5,6 @@ import glob
 import itertools
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import httpx
 import pytest
 
 from local.runtime import Runtime
+from tests.integration.running import eventually
 from tests.unit.support import tarballs
 
 pytestmark = pytest.mark.covers(
@@ -26,13 +26,6 @@ pytestmark = pytest.mark.covers(
 )
 ASYNC = {"Prefer": "respond-async"}
 _number = itertools.count()
-
-
-def eventually(check: Callable[[], bool], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not check():
-        assert time.monotonic() < deadline, "it did not come to pass in time"
-        time.sleep(0.02)
 
 
 def code_agent(api: httpx.Client, source: str, manifest: bytes = tarballs.MANIFEST) -> str:

@@ -16,8 +16,8 @@ from shared.store import keys
 from shared.store.keys import Key
 from tests.house.repository import ROOT, load_json
 from tests.integration.neighbours import Neighbours, asks, says
-from tests.integration.running import new_tenant
-from tests.integration.test_background import ASYNC, Stage, eventually
+from tests.integration.running import eventually, new_tenant
+from tests.integration.test_background import ASYNC, Stage
 from tests.integration.test_limits import wait_for_gateway_key
 from tests.permission_proof import RECORDS
 from tests.unit.support import petstore

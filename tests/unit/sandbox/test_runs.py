@@ -1,7 +1,6 @@
 """A run of an agent: what goes in, what comes out, and what stays."""
 
 import os
-import tempfile
 import threading
 from pathlib import Path
 
@@ -10,12 +9,7 @@ import pytest
 from shared.sandbox import results, runs
 from tests.unit.support.sandbox import GOOD, SMALL, call, write
 
-
-@pytest.fixture(autouse=True)
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    (tmp_path / "runs").mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "runs"))
-    return tmp_path / "agent"
+pytestmark = pytest.mark.usefixtures("place")
 
 
 def test_the_payload_goes_in_and_the_result_comes_out(place: Path) -> None:

@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 import sysconfig
-import tempfile
 import threading
 import time
 import uuid
@@ -21,14 +20,10 @@ from shared.sandbox import runs
 from tests.unit.support.sandbox import GOOD, SMALL, call, write
 
 ROOT = Path(__file__).parent.parent.parent.parent
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the walls are Linux's")
-
-
-@pytest.fixture(autouse=True)
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    (tmp_path / "runs").mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "runs"))
-    return tmp_path / "agent"
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="the walls are Linux's"),
+    pytest.mark.usefixtures("place"),
+]
 
 
 def test_without_a_wall_that_is_needed_nothing_is_run(place: Path) -> None:
